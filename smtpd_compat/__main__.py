@@ -1,0 +1,5 @@
+"""``python -m smtpd_compat``"""
+
+from ._commandline import main
+
+main()

@@ -1,0 +1,423 @@
+"""The channel: reading lines, running commands, handing messages over, answering."""
+
+from __future__ import annotations
+
+import codecs
+import collections
+import errno
+from functools import partial
+from time import monotonic
+
+import smtpd_compat
+from smtpd_compat import asyncore
+
+from . import _legacy
+from ._chat import Chat, remember_own
+from ._commands import Commands, echo
+from ._message import MessageText, message_text, utf8
+from ._tracing import host_name, tracing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_END_OF_LINE = b"\r\n"
+
+#: The client is gone already; not a fault of ours.
+_GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
+
+_GREETINGS = ("HELO", "EHLO")
+
+
+class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, Chat):
+    """The conversation with one client.
+
+    :param server: the `SMTPServer` that accepted the client, as ``smtp_server``.
+    :param conn: the client's socket.
+    :param addr: the client's address, as ``socket.accept`` gave it.
+    :param data_size_limit: octets that a message may have (RFC 1870); None or 0 for
+        no limit.
+    :param map: the socket map to register in, asyncore's own if None.
+    :param enable_SMTPUTF8: offer SMTPUTF8 (RFC 6531).
+    :param decode_data: hand messages over as ``str``, and do not offer 8BITMIME.
+    :raises ValueError: if both *enable_SMTPUTF8* and *decode_data* are true.
+
+    A line ``VERB argument`` calls ``smtp_VERB(argument)``, so that a subclass adds
+    commands by adding methods.
+    """
+
+    COMMAND = 0
+    DATA = 1
+
+    #: Octets that a command line may have (RFC 5321, 4.5.3.1.4), and the same for
+    #: each command of a session that began with EHLO.  Every channel has its own copy.
+    command_size_limit: int = 512
+    command_size_limits: collections.defaultdict[str, int] = collections.defaultdict(  # noqa: RUF012
+        lambda: 512
+    )
+
+    # Channels exist whose __init__ never ran; what follows serves them too.
+
+    smtp_state: int = COMMAND
+    #: The client's address, as ``conn.getpeername()`` gave it.
+    peer: Any
+    #: The pieces of the line that is arriving, ``str`` with *decode_data*.
+    received_lines: list[Any]
+    #: The last message, its lines ending in LF.
+    received_data: Any = ""
+    #: Octets of the line or of the message that have arrived.
+    num_bytes: int = 0
+    data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT
+    enable_SMTPUTF8: bool = False
+    _decode_data: bool = False
+
+    _emptystring: bytes | str = b""
+    _linesep: bytes | str = b"\r\n"
+    _dotsep: int | str = ord(b".")
+    _newline: bytes | str = b"\n"
+
+    _decoder: Any = None
+    #: The message, while it arrives and nobody can tell how it is kept.
+    _text: MessageText | None = None
+
+    def __init__(
+        self,
+        server: Any,
+        conn: Any,
+        addr: Any,
+        data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT,
+        map: dict[int, Any] | None = None,
+        enable_SMTPUTF8: bool = False,
+        decode_data: bool = False,
+    ) -> None:
+        Chat.__init__(self, conn, map=map)
+        self.smtp_server = server
+        self.conn = conn
+        self.addr = addr
+        self.data_size_limit = data_size_limit
+        self.enable_SMTPUTF8 = enable_SMTPUTF8
+        if enable_SMTPUTF8 and decode_data:
+            raise ValueError(
+                "decode_data and enable_SMTPUTF8 cannot be set to True at the same time"
+            )
+        if decode_data:
+            self._keep_lines_as_text()
+            self._decode_data = True
+        self._is_finished = False
+        self._last_heard = monotonic()
+        self._set_rset_state()
+        self.seen_greeting = ""
+        self.extended_smtp = False
+        self.command_size_limits = self.command_size_limits.copy()
+        self.command_size_limits.clear()
+        self.fqdn = host_name()
+        try:
+            self.peer = conn.getpeername()
+        except OSError as error:
+            self.close()
+            if error.errno not in _GONE:
+                raise
+            return
+        self._send_at_once()
+        if tracing():
+            print("Peer:", repr(self.peer), file=smtpd_compat.DEBUGSTREAM)
+        self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("received_lines", "rcpttos", "mail_options", "rcpt_options"):
+            empty: list[Any] = []
+            setattr(self, name, empty)
+            return empty
+        return super().__getattr__(name)
+
+    def _keep_lines_as_text(self) -> None:
+        self._emptystring = ""
+        self._linesep = "\r\n"
+        self._dotsep = "."
+        self._newline = "\n"
+
+    def _adopt_settings(self, settings: dict[str, Any]) -> None:
+        """Take from the server what ``__init__`` of a subclass did not."""
+        if "map" in settings and self.connected:
+            self.del_channel()
+            self._map = settings["map"]
+            self.add_channel()
+        if self.data_size_limit == smtpd_compat.DATA_SIZE_DEFAULT:
+            self.data_size_limit = settings.get("data_size_limit", self.data_size_limit)
+        if settings.get("enable_SMTPUTF8"):
+            self.enable_SMTPUTF8 = True
+        if settings.get("decode_data"):
+            self._keep_lines_as_text()
+            self._decode_data = True
+
+    # The transaction
+
+    def _set_post_data_state(self) -> None:
+        """Back to commands, without a transaction; the last message stays to be read."""
+        self.smtp_state = self.COMMAND
+        self.mailfrom = None
+        self.rcpttos = []
+        self.mail_options = []
+        self.rcpt_options = []
+        self.require_SMTPUTF8 = False
+        self.num_bytes = 0
+        self._text = None
+        self.set_terminator(_END_OF_LINE)
+
+    def _set_rset_state(self) -> None:
+        """Everything but the greeting as in the beginning."""
+        self._set_post_data_state()
+        self.received_data = ""
+        self.received_lines = []
+
+    # Answering
+
+    def push(self, msg: str | bytes) -> None:
+        """Send a reply, or one line of it, without its CRLF.
+
+        :param msg: text; or ``bytes``, as in 2.7.  Characters that the session cannot
+            carry (all but ASCII, unless MAIL said SMTPUTF8) leave as escapes.
+        :raises TypeError: for anything else.
+        """
+        if isinstance(msg, (bytes, bytearray)):
+            _legacy.pushed_bytes(self)
+            line = bytes(msg) + _END_OF_LINE
+        else:
+            encoding = "utf-8" if self.require_SMTPUTF8 else "ascii"
+            line = (msg + "\r\n").encode(encoding, "backslashreplace")
+        Chat.push(self, line)
+
+    # Failing and ending
+
+    def _answer_failure(self) -> None:
+        """After an exception: tell the client, and read on with a clean slate.
+
+        A reply that came from an overridden handle_error is the one that counts.
+        """
+        if self._is_finished or not self.connected:
+            return
+        if self._is_collecting:
+            # In the middle of a line or of a message: what follows is no command.
+            self._is_collecting = False
+            if not self._last_output:
+                self.push("421 Error: local error in processing, closing connection")
+            self.close_when_done()
+            return
+        self.received_lines = []
+        self._set_post_data_state()
+        if not self._last_output:
+            self.push("451 Error: local error in processing")
+        self._consume()
+
+    def _close_if_idle(self, since: float) -> None:
+        """Close if nothing was heard after *since* (of ``time.monotonic``)."""
+        if self._last_heard >= since or self._awaits_answer:
+            return
+        if self._is_finished:
+            self.handle_close()
+            return
+        self._last_heard = monotonic()
+        self.push("421 Error: timeout exceeded, closing connection")
+        self.close_when_done()
+
+    def close(self) -> None:
+        """Close the connection."""
+        Chat.close(self)
+        closed = getattr(self.__dict__.get("smtp_server"), "_channel_closed", None)
+        if closed is not None:
+            closed()
+
+    # Reading
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        """Keep a piece of a line or of the message, as long as it is within limits."""
+        limit: int | None = None
+        if self.smtp_state == self.COMMAND:
+            limit = self.max_command_size_limit
+        elif self.smtp_state == self.DATA:
+            limit = self.data_size_limit
+        if limit:
+            if self.num_bytes > limit:
+                return
+            self.num_bytes += len(data)
+        if self.smtp_state == self.DATA:
+            if self._text is None and not self.received_lines and self._is_plain():
+                self._text = MessageText()
+            if self._text is not None:
+                if limit and self.num_bytes > limit:
+                    self._text = MessageText()
+                else:
+                    self._text.feed(data)
+                return
+        self.received_lines.append(
+            self._decode(data) if self._emptystring == "" else data
+        )
+
+    def found_terminator(self) -> None:
+        """Run the command, or hand over the message, that has arrived."""
+        if self._text is not None:
+            received: Any = self._text.finish()
+        else:
+            received = self._joined_lines()
+        self.received_lines = []
+        if tracing():
+            print("Data:", repr(received), file=smtpd_compat.DEBUGSTREAM)
+        if self.smtp_state == self.COMMAND:
+            self._run_command(received)
+        elif self.smtp_state == self.DATA:
+            self._end_data(received)
+        else:
+            self.push("451 Internal confusion")
+            self.num_bytes = 0
+
+    @property
+    def max_command_size_limit(self) -> int:
+        """The greatest of the command size limits, in octets."""
+        limits = self.command_size_limits
+        return max(limits.values()) if limits else self.command_size_limit
+
+    def _joined_lines(self) -> bytes | str:
+        pieces = self.received_lines
+        if self._emptystring == b"":
+            try:
+                return b"".join(pieces)
+            except TypeError:  # an overridden collect_incoming_data decoded them
+                pass
+        text = "".join(
+            piece if isinstance(piece, str) else self._decode(piece) for piece in pieces
+        )
+        if self._decoder is not None:
+            text += self._decoder.decode(b"", True)
+        return text
+
+    def _terminator_failed(self, error: TypeError) -> bool:
+        """Make the lines text where an overridden found_terminator expects that."""
+        if not _legacy.wants_text(self, error):
+            return False
+        self._keep_lines_as_text()
+        self.received_lines = [self._decode(piece) for piece in self.received_lines]
+        return True
+
+    def _is_plain(self) -> bool:
+        """Whether nobody can tell how the message is kept while it arrives."""
+        return (
+            self._is_own("collect_incoming_data")
+            and self._is_own("found_terminator")
+            and not tracing()
+        )
+
+    def _decode(self, data: bytes) -> str:
+        """Decode UTF-8 cut anywhere; octets that are none become lone surrogates."""
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        return self._decoder.decode(data)  # type: ignore[no-any-return]
+
+    # Commands
+
+    def _run_command(self, received: bytes | str) -> None:
+        size, self.num_bytes = self.num_bytes, 0
+        line = utf8(received)
+        if not line:
+            self.push("500 Error: bad syntax")
+            return
+        verb, space, argument = line.partition(" ")
+        verb = verb.upper()
+        method = getattr(self, "smtp_" + verb, None)
+        if size > self._command_limit(verb, known=bool(method)):
+            self.push("500 Error: line too long")
+        elif not method:
+            self.push(f'500 Error: command "{echo(verb)}" not recognized')
+        elif verb in _GREETINGS:
+            self._greet(method, verb, argument.strip() if space else None)
+        else:
+            method(argument.strip() if space else None)
+
+    def _command_limit(self, verb: str, known: bool) -> int:
+        if not self.extended_smtp:
+            return self.command_size_limit
+        limits = self.command_size_limits
+        if known or verb in limits:
+            return limits[verb]
+        # Not stored, or clients would fill the memory with verbs of their own.
+        return limits.default_factory() if limits.default_factory else 0
+
+    def _greet(
+        self, method: Callable[[str | None], Any], verb: str, arg: str | None
+    ) -> None:
+        """Run HELO or EHLO; one that was accepted counts, also where up to 3.2 the
+        method did not have to say so."""
+        self._last_output = b""
+        method(arg)
+        if not self.seen_greeting and bytes(self._last_output)[:1] == b"2":
+            _legacy.greeted_silently(self, verb)
+            self.seen_greeting = arg or verb
+            self.extended_smtp = verb == "EHLO"
+
+    # Messages
+
+    def _end_data(self, received: bytes | str) -> None:
+        limit = self.data_size_limit
+        if limit and self.num_bytes > limit:
+            self._set_post_data_state()
+            self.push("552 Error: Too much mail data")
+            return
+        if self._text is None:
+            if isinstance(received, str):
+                received = received.encode("utf-8", "surrogateescape")
+            received = message_text(received)
+        self._text = None
+        if self._decode_data:
+            text = utf8(received)
+            if text is None:
+                self._set_post_data_state()
+                self.push("554 Error: message is not valid UTF-8")
+                return
+            received = text
+        self.received_data = received
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the message to the server's ``process_message``, for its reply."""
+        server = self.smtp_server
+        handler = server.process_message
+        call: Callable[[], Any]
+        envelope = (self.peer, self.mailfrom, self.rcpttos)
+        if self._decode_data:
+            call = partial(handler, *envelope, self.received_data)
+        else:
+            options = {
+                "mail_options": self.mail_options,
+                "rcpt_options": self.rcpt_options,
+            }
+            call = _legacy.handler_call(handler, envelope, self.received_data, options)
+        if getattr(server, "worker_threads", 0) and server._hand_to_worker(
+            call, self._answered
+        ):
+            self._awaits_answer = True
+        else:
+            self._answer_message(call())
+
+    def _answer_message(self, status: Any) -> None:
+        self.received_lines = []
+        self._set_post_data_state()
+        self.push(status or "250 OK")
+
+    def _answered(self, outcome: Callable[[], Any]) -> None:
+        """On the loop's thread: a worker has the reply, or the exception."""
+        self._awaits_answer = False
+        if not self.connected:
+            return
+        try:
+            self._take_turn(partial(self._read_on, outcome))
+        except asyncore.ExitNow:
+            raise
+        except Exception:  # noqa: BLE001 - the last word is handle_error's
+            self.handle_error()
+
+    def _read_on(self, outcome: Callable[[], Any]) -> None:
+        self._answer_message(outcome())
+        self._consume()
+
+
+remember_own(SMTPChannel, "collect_incoming_data", "found_terminator")

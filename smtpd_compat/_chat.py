@@ -1,0 +1,256 @@
+"""Input and output of a connection, one turn of the loop at a time.
+
+What `asynchat.async_chat` does, for less: the input is not sliced anew for every line,
+and what is pushed during a turn leaves in one segment.
+"""
+
+# Strategy.  asyncore calls handle_read_event, and there, around the whole turn, stands
+# what concerns the turn: output is held back until its end, and an exception becomes a
+# reply.  handle_read and the hooks that it calls do just what they do in asynchat, also
+# when a test calls them directly.
+
+from __future__ import annotations
+
+from time import monotonic
+
+import smtpd_compat
+from smtpd_compat import asynchat, asyncore
+
+from ._tracing import log_caught
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+    from typing import Any
+
+_END_OF_DATA = b"\r\n.\r\n"
+_EMPTY_DATA = b".\r\n"
+
+#: Octets of output that a client may leave unread before it is read from no more.
+_UNSENT_LIMIT = 1 << 20
+
+
+class Chat(asynchat.async_chat):
+    """An `asynchat.async_chat` that works in turns and outlives exceptions."""
+
+    # asynchat's own
+    producer_fifo: deque[Any]
+    socket: Any
+
+    # Subclasses exist whose __init__ never calls ours; these serve them too.
+
+    __input = b""
+    __position = 0
+    __at_start_of_data = False
+    #: A hook is being given a piece of input; if it fails, the rest means nothing.
+    _is_collecting = False
+    __corked = False
+    #: What was pushed last; reset where it matters whether anything has been.
+    _last_output: object = b""
+    #: When something was last received, by `time.monotonic`.
+    _last_heard = float("inf")
+    #: The message is with a worker: nothing is read until it has been answered.
+    _awaits_answer = False
+    #: An overridden handle_error had its say; the client still waits for a reply.
+    __failed = False
+    #: After QUIT, or closed: nothing that the client says counts any more.
+    _is_finished = False
+
+    def _answer_failure(self) -> None:
+        """Bring the conversation back into order after an exception."""
+        raise NotImplementedError
+
+    # Turns
+
+    def readable(self) -> bool:
+        """Whether to read from the client; asked in every turn of the loop."""
+        if self._awaits_answer:
+            return False
+        if self.__failed:
+            self.__failed = False
+            self._take_turn(self._answer_failure)
+        unsent = self.producer_fifo
+        return not (
+            unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
+        )
+
+    def handle_read_event(self) -> None:
+        """Read what there is, and answer it."""
+        self._last_heard = monotonic()
+        self._take_turn(super().handle_read_event)
+
+    def _take_turn(self, work: Callable[[], None]) -> None:
+        """Do *work*; send what it pushed; after an exception, answer the failure."""
+        self.__corked = True
+        try:
+            while True:
+                try:
+                    work()
+                    return
+                except asyncore.ExitNow:
+                    raise
+                except Exception:
+                    self._last_output = b""
+                    if not self._is_own("handle_error"):
+                        # asyncore calls it; whether to answer is seen after that.
+                        self.__failed = True
+                        raise
+                    log_caught(self, "keeping")
+                work = self._answer_failure
+        finally:
+            self.__corked = False
+            self._send_turn()
+
+    def _send_turn(self) -> None:
+        """Send the turn's output in one piece, and close if it ends with that."""
+        unsent = self.producer_fifo
+        if not unsent or not self.connected:
+            return
+        if len(unsent) > 1:
+            pieces = []
+            while unsent and isinstance(unsent[0], bytes):
+                pieces.append(unsent.popleft())
+            if pieces:
+                unsent.appendleft(b"".join(pieces))
+        self.initiate_send()
+        if self._is_finished and unsent and unsent[0] is None:
+            self.initiate_send()
+
+    # Output
+
+    def initiate_send(self) -> None:
+        """Send what waits, unless the turn is still gathering."""
+        if self.producer_fifo:
+            self._last_output = self.producer_fifo[-1]
+        if not self.__corked:
+            asynchat.async_chat.initiate_send(self)
+
+    def _send_at_once(self) -> None:
+        """Have short segments not wait for an acknowledgement (Nagle's algorithm)."""
+        socket = smtpd_compat.socket
+        try:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except (OSError, AttributeError):  # not TCP, or a test's own socket
+            pass
+
+    def close_when_done(self) -> None:
+        """Close once everything is sent; what the client still says is not heard."""
+        self._is_finished = True
+        asynchat.async_chat.close_when_done(self)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._is_finished = True
+        asynchat.async_chat.close(self)
+
+    # Input
+
+    @property
+    def ac_in_buffer(self) -> bytes:
+        """What has been received and not yet looked at."""
+        return self.__input[self.__position :]
+
+    @ac_in_buffer.setter
+    def ac_in_buffer(self, unread: bytes) -> None:
+        self.__input = unread
+        self.__position = 0
+
+    def set_terminator(self, term: Any) -> None:
+        """Set what ends the next piece of input, as `asynchat.async_chat` takes it."""
+        asynchat.async_chat.set_terminator(self, term)
+        terminator: Any = self.terminator
+        self.__at_start_of_data = terminator == _END_OF_DATA
+
+    def handle_read(self) -> None:
+        """Receive what there is, and look at it."""
+        try:
+            data = self.recv(self.ac_in_buffer_size)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.handle_error()
+            return
+        if self.__position < len(self.__input):
+            data = self.__input[self.__position :] + data
+        self.__input = data
+        self.__position = 0
+        self._consume()
+
+    def _consume(self) -> None:
+        """Cut the input at its terminators, for the two hooks of asynchat."""
+        while not self._awaits_answer:
+            unread = self.__input
+            start = self.__position
+            if self._is_finished or start >= len(unread):
+                self.ac_in_buffer = b""
+                return
+            terminator = self.get_terminator()
+            if not terminator:
+                self._collect(start, len(unread))
+            elif isinstance(terminator, int):
+                end = min(start + terminator, len(unread))
+                self._collect(start, end)
+                self.terminator = terminator - (end - start)
+                if not self.terminator:
+                    self._end_piece()
+            elif self.__at_start_of_data and _EMPTY_DATA.startswith(
+                unread[start : start + 3]
+            ):
+                if len(unread) - start < 3:
+                    return
+                self.__at_start_of_data = False
+                self.__position = start + 3
+                self._end_piece()
+            else:
+                self.__at_start_of_data = False
+                end = unread.find(terminator, start)
+                if end >= 0:
+                    self._collect(start, end, len(terminator))
+                    self._end_piece()
+                    continue
+                held = _prefix_at_end(unread, terminator)
+                end = max(start, len(unread) - held)
+                self._collect(start, end)
+                if held:
+                    return
+
+    def _end_piece(self) -> None:
+        try:
+            self.found_terminator()
+        except TypeError as error:
+            if not self._terminator_failed(error):
+                raise
+            self.found_terminator()
+
+    def _terminator_failed(self, error: TypeError) -> bool:
+        """Whether, after this method, found_terminator may be called once more."""
+        return False
+
+    def _collect(self, start: int, end: int, terminator_size: int = 0) -> None:
+        self.__position = end + terminator_size
+        if end > start:
+            self._is_collecting = True
+            self.collect_incoming_data(self.__input[start:end])
+            self._is_collecting = False
+
+    def _is_own(self, hook: str) -> bool:
+        """Whether *hook* is what this package or asyncore defines."""
+        return getattr(getattr(self, hook), "__func__", None) is _OWN[hook]
+
+
+def _prefix_at_end(text: bytes, terminator: bytes) -> int:
+    """How many octets at the end of *text* may be the start of *terminator*."""
+    size = len(terminator) - 1
+    while size and not text.endswith(terminator[:size]):
+        size -= 1
+    return size
+
+
+#: The hooks that a subclass or a patch may replace, as they were.
+_OWN = {"handle_error": asynchat.async_chat.handle_error}
+
+
+def remember_own(cls: type, *hooks: str) -> None:
+    """Note *cls*'s *hooks* for `Chat._is_own`."""
+    _OWN.update((hook, getattr(cls, hook)) for hook in hooks)

@@ -1,0 +1,241 @@
+"""The command line: ``python -m smtpd_compat``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import smtpd_compat
+
+from . import _legacy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_USAGE = """\
+An RFC 5321 smtp proxy with optional RFC 1870 and RFC 6531 extensions.
+
+Usage: %(program)s [options] [localhost:localport [remotehost:remoteport]]
+
+Options:
+
+    --nosetuid
+    -n
+        This program generally tries to setuid `nobody', unless this flag is
+        set.  The setuid call will fail if this program is not run as root (in
+        which case, use this flag).
+
+    --version
+    -V
+        Print the version number and exit.
+
+    --class classname
+    -c classname
+        Use `classname' as the concrete SMTP proxy class.  Uses `PureProxy' by
+        default.
+
+    --size limit
+    -s limit
+        Restrict the total size of the incoming message to "limit" number of
+        bytes via the RFC 1870 SIZE extension.  Defaults to 33554432 bytes.
+
+    --smtputf8
+    -u
+        Enable the SMTPUTF8 extension and behave as an RFC 6531 smtp proxy.
+
+    --debug
+    -d
+        Turn on debugging prints.
+
+    --help
+    -h
+        Print this message and exit.
+
+Version: %(__version__)s
+
+If localhost is not given then `localhost' is used, and if localport is not
+given then 8025 is used.  If remotehost is not given then `localhost' is used,
+and if remoteport is not given, then 25 is used.
+"""
+
+_SHORT_OPTIONS = "nVhc:s:du"
+_LONG_OPTIONS = [
+    "class=",
+    "nosetuid",
+    "version",
+    "help",
+    "size=",
+    "debug",
+    "smtputf8",
+]
+
+#: What a server that people leave running is given, unless its class says otherwise.
+_LIMITS = {"idle_timeout": 300.0, "connection_limit": 8192, "recipient_limit": 1000}
+
+
+class Options:
+    """What the command line asked for; the class holds the defaults."""
+
+    setuid: bool = True
+    classname: str = "PureProxy"
+    size_limit: int | None = None
+    enable_SMTPUTF8: bool = False
+
+    localhost: str
+    localport: int
+    remotehost: str
+    remoteport: int
+
+
+def usage(code: int, msg: object = "") -> NoReturn:
+    """Print the help, and *msg* below it, on standard error.
+
+    :raises SystemExit: with status *code*.
+    """
+    print(_USAGE % vars(smtpd_compat), file=sys.stderr)
+    if msg:
+        print(msg, file=sys.stderr)
+    sys.exit(code)
+
+
+def parseargs() -> Options:
+    """Read ``sys.argv``.
+
+    :raises SystemExit: for help, for the version, and with status 1 for bad usage.
+    """
+    import getopt
+
+    try:
+        given, arguments = getopt.getopt(sys.argv[1:], _SHORT_OPTIONS, _LONG_OPTIONS)
+    except getopt.error as error:
+        usage(1, error)
+    options = Options()
+    for option, value in given:
+        if option in ("-h", "--help"):
+            usage(0)
+        elif option in ("-V", "--version"):
+            print(smtpd_compat.__version__)
+            sys.exit(0)
+        elif option in ("-n", "--nosetuid"):
+            options.setuid = False
+        elif option in ("-c", "--class"):
+            options.classname = value
+        elif option in ("-d", "--debug"):
+            smtpd_compat.DEBUGSTREAM = sys.stderr
+        elif option in ("-u", "--smtputf8"):
+            options.enable_SMTPUTF8 = True
+        elif option in ("-s", "--size"):
+            try:
+                options.size_limit = int(value)
+            except ValueError:
+                _fail("Invalid size: " + value)
+    if len(arguments) > 2:
+        usage(1, f"Invalid arguments: {smtpd_compat.COMMASPACE.join(arguments)}")
+    local, remote = arguments + ["localhost:8025", "localhost:25"][len(arguments) :]
+    options.localhost, options.localport = _host_and_port("local", local)
+    options.remotehost, options.remoteport = _host_and_port("remote", remote)
+    return options
+
+
+def _host_and_port(which: str, spec: str) -> tuple[str, int]:
+    """The two parts of ``host:port``; an IPv6 address stands in brackets."""
+    if spec.startswith("[") and "]:" in spec:
+        host, _, port = spec[1:].partition("]:")
+    else:
+        host, colon, port = spec.partition(":")
+        if not colon:
+            usage(1, f"Bad {which} spec: {spec}")
+    try:
+        return host, int(port)
+    except ValueError:
+        usage(1, f"Bad {which} port: {spec}")
+
+
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    :raises SystemExit: with status 1, after one line on standard error, if the
+        server cannot be started.
+    """
+    options = parseargs()
+    # Mail shows up when it arrives, also where standard output is a pipe or a file.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        server = _start(_load(options.classname), options)
+        if options.setuid:
+            _become_nobody()
+        for limit, value in _LIMITS.items():
+            if getattr(server, limit, value) is None:
+                setattr(server, limit, value)
+        smtpd_compat.loop()
+    except KeyboardInterrupt:
+        pass
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(1)
+
+
+def _load(name: str) -> Any:
+    """The class called *name*: a bundled one, or ``package.module.Class``."""
+    module_name, dot, class_name = name.rpartition(".")
+    if not dot or module_name == "__main__":
+        module: Any = smtpd_compat
+    else:
+        try:
+            _legacy.install_as_smtpd()
+            module = __import__(module_name, fromlist=[""])
+        except ImportError as error:
+            _fail(f"Cannot import the class {name}: {error}")
+    try:
+        return getattr(module, class_name)
+    except AttributeError as error:
+        _fail(f"No class {name}: {error}")
+
+
+def _start(cls: Any, options: Options) -> Any:
+    """Make the server, with as many arguments as its class takes."""
+    size_limit = options.size_limit
+    if size_limit is None:
+        size_limit = smtpd_compat.DATA_SIZE_DEFAULT
+    try:
+        server, left_out = _legacy.construct(
+            cls,
+            (
+                ("localaddr", (options.localhost, options.localport)),
+                ("remoteaddr", (options.remotehost, options.remoteport)),
+                ("data_size_limit", size_limit),
+            ),
+            {"enable_SMTPUTF8": options.enable_SMTPUTF8},
+        )
+    except (OSError, TypeError, ValueError, OverflowError) as error:
+        _fail(f"Cannot start {options.classname}: {error}")
+    if options.enable_SMTPUTF8 and "enable_SMTPUTF8" in left_out:
+        _fail(f"{options.classname} does not support SMTPUTF8.")
+    if "data_size_limit" in left_out:
+        server.data_size_limit = size_limit
+    return server
+
+
+def _become_nobody() -> None:
+    """Give up root for good: supplementary groups, then group, then user."""
+    try:
+        import pwd
+    except ImportError:
+        _fail('Cannot import module "pwd"; try running with -n option.')
+    nobody = pwd.getpwnam("nobody")
+    try:
+        os.setgroups([])
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
+    except PermissionError:
+        _fail('Cannot setuid "nobody"; try running with -n option.')

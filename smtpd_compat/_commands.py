@@ -1,0 +1,305 @@
+"""The SMTP commands and their replies (RFC 5321, section 4.1).
+
+One method for each command, in the order of a session.  A channel calls
+``smtp_VERB(argument)``; the argument is None if the line is the verb alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import smtpd_compat
+
+from ._addresses import AddressError, parse_address
+from ._tracing import tracing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: What SIZE and SMTPUTF8 add to the longest MAIL command (RFC 1870, section 3;
+#: RFC 6531, section 3.4).
+_SIZE_ADDS = 26
+_SMTPUTF8_ADDS = 10
+
+_SYNTAX = {
+    "EHLO": "EHLO hostname",
+    "HELO": "HELO hostname",
+    "MAIL": "MAIL FROM: <address>",
+    "RCPT": "RCPT TO: <address>",
+    "DATA": "DATA",
+    "RSET": "RSET",
+    "NOOP": "NOOP",
+    "QUIT": "QUIT",
+    "VRFY": "VRFY <address>",
+}
+_HELPED = " ".join(_SYNTAX)
+_TAKES_PARAMETERS = ("MAIL", "RCPT")
+_PARAMETERS_HINT = " [SP <mail-parameters>]"
+
+
+class Commands:
+    """The commands that a channel knows, and the transaction they build up."""
+
+    # Provided by the channel
+    COMMAND: int
+    DATA: int
+    smtp_server: Any
+    fqdn: str
+    data_size_limit: int | None
+    enable_SMTPUTF8: bool
+    _decode_data: bool
+    command_size_limits: dict[str, int]
+
+    #: The host name that HELO or EHLO gave, ``''`` before.
+    seen_greeting: str = ""
+    #: Whether the greeting was EHLO.
+    extended_smtp: bool = False
+    #: Whether MAIL said SMTPUTF8 (RFC 6531).
+    require_SMTPUTF8: bool = False
+    #: The reverse-path of the transaction, None outside of one.
+    mailfrom: str | None = None
+    #: The mailboxes that RCPT gave.
+    rcpttos: list[str]
+    #: The parameters of MAIL, in upper case.
+    mail_options: list[str]
+    #: Always empty: no parameter of RCPT is supported.
+    rcpt_options: list[str]
+    smtp_state: int
+
+    if TYPE_CHECKING:
+
+        def push(self, msg: str | bytes) -> None: ...
+        def set_terminator(self, term: bytes | str | int | None) -> None: ...
+        def close_when_done(self) -> None: ...
+        def _set_rset_state(self) -> None: ...
+
+    # Session
+
+    def smtp_HELO(self, arg: str | None) -> None:
+        """Greet, in base command mode (RFC 5321, 4.1.1.1)."""
+        if not arg:
+            self.push(self._syntax("HELO"))
+        elif self.seen_greeting:
+            self.push("503 Duplicate HELO/EHLO")
+        else:
+            self._set_rset_state()
+            self.seen_greeting = arg
+            self.push(f"250 {self.fqdn}")
+
+    def smtp_EHLO(self, arg: str | None) -> None:
+        """Greet, and list the extensions (RFC 5321, 4.1.1.1)."""
+        if not arg:
+            self.push(self._syntax("EHLO"))
+        elif self.seen_greeting:
+            self.push("503 Duplicate HELO/EHLO")
+        else:
+            self._set_rset_state()
+            self.seen_greeting = arg
+            self.extended_smtp = True
+            self.push(f"250-{self.fqdn}")
+            if self.data_size_limit:
+                self.push(f"250-SIZE {self.data_size_limit}")
+                self.command_size_limits["MAIL"] += _SIZE_ADDS
+            if not self._decode_data:
+                self.push("250-8BITMIME")
+            if self.enable_SMTPUTF8:
+                self.push("250-SMTPUTF8")
+                self.command_size_limits["MAIL"] += _SMTPUTF8_ADDS
+            self.push("250 HELP")
+
+    def smtp_NOOP(self, arg: str | None) -> None:
+        """Do nothing (RFC 5321, 4.1.1.9)."""
+        self.push(self._syntax("NOOP") if arg else "250 OK")
+
+    def smtp_RSET(self, arg: str | None) -> None:
+        """Drop the transaction, keep the greeting (RFC 5321, 4.1.1.5)."""
+        if arg:
+            self.push(self._syntax("RSET"))
+        else:
+            self._set_rset_state()
+            self.push("250 OK")
+
+    def smtp_QUIT(self, arg: str | None) -> None:
+        """Close the connection once the reply is out (RFC 5321, 4.1.1.10)."""
+        self.push("221 Bye")
+        self.close_when_done()
+
+    # Transaction
+
+    def smtp_MAIL(self, arg: str | None) -> None:
+        """Begin a transaction with its reverse-path (RFC 5321, 4.1.1.2)."""
+        if not self.seen_greeting:
+            self.push("503 Error: send HELO first")
+            return
+        if tracing():
+            print("===> MAIL", arg, file=smtpd_compat.DEBUGSTREAM)
+        path = self._path("FROM:", arg)
+        if path is None:
+            self.push(self._syntax("MAIL"))
+            return
+        if self.mailfrom:
+            self.push("503 Error: nested MAIL command")
+            return
+        address, options = path
+        params = self._getparams(options)
+        refusal = self._syntax("MAIL") if params is None else self._refuse_mail(params)
+        if refusal:
+            self.push(refusal)
+            return
+        self.mailfrom = address
+        self.mail_options = options
+        self.require_SMTPUTF8 = self.enable_SMTPUTF8 and "SMTPUTF8" in options
+        if tracing():
+            print("sender:", self.mailfrom, file=smtpd_compat.DEBUGSTREAM)
+        self.push("250 OK")
+
+    def smtp_RCPT(self, arg: str | None) -> None:
+        """Add a recipient to the transaction (RFC 5321, 4.1.1.3)."""
+        if not self.seen_greeting:
+            self.push("503 Error: send HELO first")
+            return
+        if tracing():
+            print("===> RCPT", arg, file=smtpd_compat.DEBUGSTREAM)
+        if not self.mailfrom:
+            self.push("503 Error: need MAIL command")
+            return
+        path = self._path("TO:", arg)
+        params = None if path is None else self._getparams(path[1])
+        if path is None or params is None:
+            self.push(self._syntax("RCPT"))
+            return
+        if params:
+            self.push("555 RCPT TO parameters not recognized or not implemented")
+            return
+        limit = getattr(self.smtp_server, "recipient_limit", None)
+        if limit is not None and len(self.rcpttos) >= limit:
+            self.push("452 Too many recipients")
+            return
+        self.rcpttos.append(path[0])
+        if tracing():
+            print("recips:", self.rcpttos, file=smtpd_compat.DEBUGSTREAM)
+        self.push("250 OK")
+
+    def smtp_DATA(self, arg: str | None) -> None:
+        """Take what follows as the message, up to CRLF.CRLF (RFC 5321, 4.1.1.4)."""
+        if not self.seen_greeting:
+            self.push("503 Error: send HELO first")
+        elif not self.rcpttos:
+            self.push("503 Error: need RCPT command")
+        elif arg:
+            self.push(self._syntax("DATA"))
+        else:
+            self.smtp_state = self.DATA
+            self.set_terminator(b"\r\n.\r\n")
+            self.push("354 End data with <CR><LF>.<CR><LF>")
+
+    # Questions
+
+    def smtp_HELP(self, arg: str | None) -> None:
+        """Tell a command's syntax, or the commands (RFC 5321, 4.1.1.8)."""
+        verb = arg.upper() if arg else ""
+        if verb in _SYNTAX:
+            self.push(self._syntax(verb, 250))
+        else:
+            code = 501 if arg else 250
+            self.push(f"{code} Supported commands: {_HELPED}")
+
+    def smtp_VRFY(self, arg: str | None) -> None:
+        """Neither confirm nor deny a mailbox (RFC 5321, 3.5.3 and 4.1.1.6)."""
+        if not arg:
+            self.push(self._syntax("VRFY"))
+        elif self._getaddr(arg)[0]:
+            self.push(
+                "252 Cannot VRFY user, but will accept message and attempt delivery"
+            )
+        else:
+            self.push(f"502 Could not VRFY {echo(arg)}")
+
+    def smtp_EXPN(self, arg: str | None) -> None:
+        """Expand no mailing list (RFC 5321, 3.5.3 and 4.1.1.7)."""
+        self.push("502 EXPN not implemented")
+
+    # Arguments
+
+    def _syntax(self, verb: str, code: int = 501) -> str:
+        hint = ""
+        if self.extended_smtp and verb in _TAKES_PARAMETERS:
+            hint = _PARAMETERS_HINT
+        return f"{code} Syntax: {_SYNTAX[verb]}{hint}"
+
+    def _path(self, keyword: str, arg: str | None) -> tuple[str, list[str]] | None:
+        """The mailbox and the parameters in ``KEYWORD mailbox parameters``.
+
+        None if there is no mailbox, or if there are parameters in base command mode.
+        """
+        if not arg:
+            return None
+        address, rest = self._getaddr(self._strip_command_keyword(keyword, arg))
+        if not address or (rest and not self.extended_smtp):
+            return None
+        return address, rest.upper().split()
+
+    def _strip_command_keyword(self, keyword: str, arg: str) -> str:
+        """What follows *keyword* in *arg*, ``''`` where it does not stand."""
+        if arg[: len(keyword)].upper() != keyword:
+            return ""
+        return arg[len(keyword) :].strip()
+
+    def _getaddr(self, arg: str) -> tuple[str, str]:
+        """The mailbox at the start of *arg*, ``''`` if there is none, and the rest."""
+        try:
+            return parse_address(arg)
+        except AddressError:
+            return "", arg
+
+    def _getparams(self, params: Sequence[str]) -> dict[str, str | bool] | None:
+        """Parameters by keyword; the value is True where none stands.
+
+        None if one has a keyword that is not alphanumeric, or ``=`` and no value
+        (RFC 5321, 4.1.2: esmtp-param).
+        """
+        parsed: dict[str, str | bool] = {}
+        for param in params:
+            keyword, equals, value = param.partition("=")
+            if not keyword.isalnum() or (equals and not value):
+                return None
+            parsed[keyword] = value or True
+        return parsed
+
+    def _refuse_mail(self, params: dict[str, str | bool]) -> str | None:
+        """The reply to a MAIL whose parameters will not do, None if they will."""
+        if not params:
+            return None
+        if not self._decode_data and params.pop("BODY", "7BIT") not in (
+            "7BIT",
+            "8BITMIME",
+        ):
+            return "501 Error: BODY can only be one of 7BIT, 8BITMIME"
+        if self.enable_SMTPUTF8 and params.pop("SMTPUTF8", True) is not True:
+            return "501 Error: SMTPUTF8 takes no arguments"
+        size = params.pop("SIZE", None)
+        if size is not None:
+            octets = _number(size)
+            if octets is None:
+                return self._syntax("MAIL")
+            if self.data_size_limit and octets > self.data_size_limit:
+                return "552 Error: message size exceeds fixed maximum message size"
+        if params:
+            return "555 MAIL FROM parameters not recognized or not implemented"
+        return None
+
+
+def _number(value: str | bool) -> int | None:
+    """The number that *value* writes in digits only, None if it writes none."""
+    if isinstance(value, bool) or not value.isdigit():
+        return None
+    try:
+        return int(value)
+    except ValueError:  # digits to Unicode, such as a superscript, not to int
+        return None
+
+
+def echo(text: str) -> str:
+    """Text of the client for a reply's one line: CR and LF are spelled out."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")

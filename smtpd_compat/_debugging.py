@@ -1,0 +1,49 @@
+"""DebuggingServer: prints the mail it gets."""
+
+from __future__ import annotations
+
+from ._message import peer_host
+from ._server import SMTPServer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class DebuggingServer(SMTPServer):
+    """A server that prints every message on standard output and discards it.
+
+    Arguments are those of `SMTPServer`.  The lines of a message given as ``bytes``
+    are printed as the ``repr`` of each, so that a terminal shows what came.
+    """
+
+    def process_message(
+        self,
+        peer: Any,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+        **kwargs: Any,
+    ) -> str | None:
+        """Print the message between two rules; the client hears ``250 OK``."""
+        print("---------- MESSAGE FOLLOWS ----------")
+        if kwargs:
+            if kwargs.get("mail_options"):
+                print("mail options: {}".format(kwargs["mail_options"]))
+            if kwargs.get("rcpt_options"):
+                print("rcpt options: {}\n".format(kwargs["rcpt_options"]))
+        self._print_message_content(peer, data)
+        print("------------ END MESSAGE ------------")
+        return None
+
+    def _print_message_content(self, peer: Any, data: bytes | str) -> None:
+        """Print the lines of *data*, with the client's host after the header."""
+        host = peer_host(peer)
+        in_header = True
+        for line in data.splitlines():
+            if in_header and not line:
+                in_header = False
+                if host is not None:
+                    x_peer = "X-Peer: " + host
+                    print(x_peer if isinstance(data, str) else repr(x_peer.encode()))
+            print(line if isinstance(data, str) else repr(line))

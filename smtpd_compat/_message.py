@@ -1,0 +1,88 @@
+"""Message text: from what the wire carries to what a handler is given.
+
+On the wire, lines end in CRLF and a line that starts with a dot carries one dot more
+(RFC 5321, 4.5.2).  A handler gets lines that end in LF, without the added dots.  CR
+and LF that stand alone are left as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LINE_START = re.compile(rb"\r\n\.?")
+
+
+def _translate(wire: bytes) -> bytes:
+    """Translate *wire*, which starts inside a line and cuts no CRLF or CRLF-dot."""
+    if b"\r\n." in wire:
+        if b"\r\r\n." in wire:
+            # Two passes would take the CR that is left here for half of a CRLF.
+            return _LINE_START.sub(b"\n", wire)
+        wire = wire.replace(b"\r\n.", b"\n")
+    return wire.replace(b"\r\n", b"\n")
+
+
+class MessageText:
+    """The text of one message, translated while it arrives.
+
+    `io.BytesIO` gives its buffer away without a copy, so that a message of N octets
+    costs little more than N octets.
+    """
+
+    def __init__(self) -> None:
+        self._text = BytesIO()
+        # What precedes the first line is a line end, that of the DATA command.
+        self._held = b"\r\n"
+        self._at_start = True
+
+    def feed(self, wire: bytes) -> None:
+        """Add the next octets of the message, cut anywhere."""
+        wire = self._held + wire
+        if wire.endswith(b"\r\n"):
+            kept = len(wire) - 2
+        elif wire.endswith(b"\r"):
+            kept = len(wire) - 1
+        else:
+            kept = len(wire)
+        self._held = wire[kept:]
+        self._write(_translate(wire[:kept]))
+
+    def finish(self) -> bytes:
+        """Return the whole text; nothing can be fed after that."""
+        self._write(_translate(self._held))
+        return self._text.getvalue()
+
+    def _write(self, text: bytes) -> None:
+        if text and self._at_start:
+            self._at_start = False
+            text = text[1:]
+        self._text.write(text)
+
+
+def peer_host(peer: Any) -> str | None:
+    """The host in a socket's peer address; None where there is none (Unix sockets)."""
+    return peer[0] if peer else None
+
+
+def message_text(wire: bytes) -> bytes:
+    """Translate a whole message."""
+    text = MessageText()
+    text.feed(wire)
+    return text.finish()
+
+
+def utf8(received: bytes | str) -> str | None:
+    """*received* as text, None if it is not UTF-8 (or stands for what is not)."""
+    try:
+        if isinstance(received, str):
+            if not received.isascii():
+                received.encode("utf-8")
+            return received
+        return received.decode("utf-8")
+    except UnicodeError:
+        return None

@@ -1,0 +1,254 @@
+"""Listening: the server socket, and a channel for every client."""
+
+from __future__ import annotations
+
+import errno
+from time import monotonic
+
+import smtpd_compat
+from smtpd_compat import asyncore
+
+from ._channel import SMTPChannel
+from ._legacy import ForwardsToSocket, every_interface, open_channel
+from ._loop import select_cannot_hold
+from ._tracing import log_caught, tracing
+from ._workers import Crew, may_use_workers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: Connections taken in one turn of the loop, so that a crowd waits for few turns and
+#: those who talk already are not kept waiting by it.
+_ACCEPTS_PER_TURN = 64
+
+#: `accept` failed for want of something that the closing of a connection gives back.
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+#: Seconds before `accept` is tried again after that.
+_EXHAUSTED_PAUSE = 0.5
+
+
+class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
+    """Listens on an address and hands every message to `process_message`.
+
+    :param localaddr: ``(host, port)`` to listen on; port 0 lets the system choose one
+        (see ``server.socket.getsockname()``), host ``''`` means every IPv4 interface.
+    :param remoteaddr: ``(host, port)`` of an upstream server, kept as ``_remoteaddr``
+        for subclasses that relay; others give None.
+    :param data_size_limit: octets that a message may have (RFC 1870); None or 0 for
+        no limit.
+    :param map: the socket map to register in, asyncore's own if None.
+    :param enable_SMTPUTF8: offer SMTPUTF8 (RFC 6531).
+    :param decode_data: hand messages over as ``str``, decoded from UTF-8, without
+        keyword arguments, and do not offer 8BITMIME (RFC 6152).
+    :raises ValueError: if both *enable_SMTPUTF8* and *decode_data* are true.
+    :raises OSError: if the address cannot be listened on.
+    """
+
+    #: The class of the conversations, called with this server, the client's socket
+    #: and address and, as far as it accepts them, the five arguments above.
+    channel_class: type[SMTPChannel] = SMTPChannel
+
+    #: Connections that may wait to be accepted.
+    listen_backlog: int = 1024
+
+    #: Connections that may be open at once; one more is told 421.  None: any number.
+    connection_limit: int | None = None
+
+    #: Seconds of silence after which a client is told 421 and the connection closed
+    #: (RFC 5321, 4.5.3.2.7 asks for at least 300).  None: never.
+    idle_timeout: float | None = None
+
+    #: Recipients that a message may have; one more is told 452 (RFC 5321, 4.5.3.1.10
+    #: asks for at least 100).  None: any number.
+    recipient_limit: int | None = None
+
+    #: Threads that may run `process_message` at once; 0 runs it on the loop's thread.
+    #: It holds for the class that sets it and for subclasses that leave
+    #: `process_message` and ``_deliver`` alone.
+    worker_threads: int = 0
+
+    _crew: Crew | None = None
+    _accept_again = 0.0
+    _sweep_again = 0.0
+
+    def __init__(
+        self,
+        localaddr: Any,
+        remoteaddr: Any,
+        data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT,
+        map: dict[int, Any] | None = None,
+        enable_SMTPUTF8: bool = False,
+        decode_data: bool = False,
+    ) -> None:
+        self._localaddr = localaddr
+        self._remoteaddr = remoteaddr
+        self.data_size_limit = data_size_limit
+        self.enable_SMTPUTF8 = enable_SMTPUTF8
+        self._decode_data = decode_data
+        if enable_SMTPUTF8 and decode_data:
+            raise ValueError(
+                "decode_data and enable_SMTPUTF8 cannot be set to True at the same time"
+            )
+        asyncore.dispatcher.__init__(self, map=map)
+        try:
+            if localaddr[0] == "":
+                every_interface(type(self))
+            self.create_socket(*_family_and_type(localaddr))
+            self.set_reuse_addr()
+            self.bind(localaddr)
+            self.listen(self.listen_backlog)
+        except BaseException:
+            self.close()
+            raise
+        print(
+            f"{self.__class__.__name__} started at {smtpd_compat.time.ctime(smtpd_compat.time.time())}\n\tLocal addr: {localaddr}\n\tRemote addr:{remoteaddr}",
+            file=smtpd_compat.DEBUGSTREAM,
+        )
+
+    # Hooks of the handler's author
+
+    def process_message(
+        self,
+        peer: Any,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+        **kwargs: Any,
+    ) -> str | None:
+        """Do something useful with a message; to be overridden.
+
+        :param peer: the client's address, as ``getpeername`` gives it.
+        :param mailfrom: the reverse-path; the null reverse-path is ``'<>'``.
+        :param rcpttos: the recipients' mailboxes.
+        :param data: the message, its lines ending in LF; ``bytes``, or ``str`` with
+            *decode_data*.
+        :param kwargs: empty with *decode_data*; otherwise ``mail_options``, the
+            parameters of MAIL as a list of upper-case strings (such as
+            ``['BODY=8BITMIME', 'SMTPUTF8']``), and ``rcpt_options``, an empty list.
+        :returns: None for ``250 OK``, or the reply to send (RFC 5321, 4.2), without
+            its last line end.
+        :raises NotImplementedError: always, here.
+        """
+        raise NotImplementedError
+
+    def _hand_to_worker(
+        self, call: Callable[[], Any], answered: Callable[[Callable[[], Any]], None]
+    ) -> bool:
+        """Have a thread run *call*; False if this class's handler is not for threads.
+
+        :param answered: called on the loop's thread with a function that returns what
+            *call* returned, or raises what it raised.
+        """
+        if not may_use_workers(self):
+            return False
+        if self._crew is None:
+            self._crew = Crew(self.worker_threads, self._map)
+        self._crew.submit(call, answered)
+        return True
+
+    # Hooks of the loop
+
+    def handle_accept(self) -> None:
+        """Take the connections that wait, each for `handle_accepted`."""
+        for _ in range(_ACCEPTS_PER_TURN):
+            pair = self.accept()
+            if pair is None:
+                return
+            self.handle_accepted(*pair)
+
+    def handle_accepted(self, conn: Any, addr: Any) -> None:
+        """Open a channel for the client at *addr*, or tell it 421."""
+        if tracing():
+            print(
+                f"Incoming connection from {addr!r}",
+                file=smtpd_compat.DEBUGSTREAM,
+            )
+        if self._is_full() or select_cannot_hold(conn, self._map):
+            _refuse(conn, b"421 Too many connections, try again later\r\n")
+            return
+        try:
+            open_channel(self, conn, addr)
+        except BaseException:
+            self._forget(conn)
+            _refuse(conn, b"421 Service not available, try again later\r\n")
+            raise
+
+    def accept(self) -> tuple[Any, Any] | None:
+        """Accept as asyncore does, but live through a lack of descriptors."""
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            self._accept_again = monotonic() + _EXHAUSTED_PAUSE
+            self.log_info(f"cannot accept, will try again: {error}", "warning")
+            return None
+
+    def readable(self) -> bool:
+        """Whether to wait for connections; asked in every turn of the loop."""
+        if self.idle_timeout is not None:
+            self._sweep()
+        return not self._accept_again or self._may_accept_again()
+
+    def handle_error(self) -> None:
+        """Log the exception, and go on listening."""
+        log_caught(self, "keeping")
+
+    def _channel_closed(self) -> None:
+        """A channel has closed, and given back its descriptor."""
+        self._accept_again = 0.0
+
+    def _may_accept_again(self) -> bool:
+        if monotonic() < self._accept_again:
+            return False
+        self._accept_again = 0.0
+        return True
+
+    def _channels(self) -> list[Any]:
+        return [
+            entry
+            for entry in self._map.values()
+            if getattr(entry, "smtp_server", None) is self
+        ]
+
+    def _is_full(self) -> bool:
+        limit = self.connection_limit
+        return limit is not None and len(self._channels()) >= limit
+
+    def _sweep(self) -> None:
+        """Close the channels that have been idle for too long."""
+        timeout = self.idle_timeout
+        now = monotonic()
+        if timeout is None or now < self._sweep_again:
+            return
+        self._sweep_again = now + min(timeout / 10, 1.0)
+        for channel in self._channels():
+            _close_if_idle = getattr(channel, "_close_if_idle", None)
+            if _close_if_idle is not None:
+                _close_if_idle(now - timeout)
+
+    def _forget(self, conn: Any) -> None:
+        """Take a channel that was half built out of the socket map."""
+        for descriptor, entry in list(self._map.items()):
+            if entry is not self and entry.socket is conn:
+                del self._map[descriptor]
+
+
+def _family_and_type(localaddr: Any) -> tuple[int, int]:
+    socket = smtpd_compat.socket
+    host, *rest = localaddr
+    if host == "":
+        return socket.AF_INET, socket.SOCK_STREAM
+    found = socket.getaddrinfo(host, *rest, type=socket.SOCK_STREAM)  # type: ignore[misc]
+    return found[0][0], found[0][1]
+
+
+def _refuse(conn: Any, reply: bytes) -> None:
+    try:
+        conn.send(reply)
+    except OSError:
+        pass
+    conn.close()

@@ -1,0 +1,60 @@
+"""What is told to those who look on: debug stream, asyncore's log, our own name."""
+
+from __future__ import annotations
+
+import smtpd_compat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Devnull:
+    """A text stream that forgets what is written to it."""
+
+    def write(self, msg: str) -> None:
+        """Drop *msg*."""
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+
+_WRITE = Devnull.write
+
+
+def tracing() -> bool:
+    """Whether anything reads the debug stream; if not, nobody formats for it."""
+    stream = smtpd_compat.DEBUGSTREAM
+    return stream.__class__ is not Devnull or Devnull.write is not _WRITE
+
+
+def log_caught(dispatcher: Any, outcome: str) -> None:
+    """Log the exception being handled, by ``dispatcher.log_info``.
+
+    The line has the form of ``asyncore.dispatcher.handle_error``'s, with *outcome*
+    (what becomes of the dispatcher) in the place of its "closing".
+    """
+    _, kind, value, trace = smtpd_compat.asyncore.compact_traceback()
+    try:
+        name = repr(dispatcher)
+    except Exception:  # noqa: BLE001 - a subclass's __repr__
+        name = f"<__repr__(self) failed for object at {id(dispatcher):0x}>"
+    dispatcher.log_info(
+        f"uncaptured python exception, {outcome} channel {name} ({kind}:{value} {trace})",
+        "error",
+    )
+
+
+_REAL_GETFQDN = smtpd_compat.socket.getfqdn
+_fqdn: str | None = None
+
+
+def host_name() -> str:
+    """``socket.getfqdn()``, which may ask a name server, so only once."""
+    global _fqdn
+    getfqdn = smtpd_compat.socket.getfqdn
+    if getfqdn is not _REAL_GETFQDN:
+        return getfqdn()
+    if _fqdn is None:
+        _fqdn = getfqdn()
+    return _fqdn
