@@ -12,7 +12,7 @@ import smtpd_compat
 from smtpd_compat import asyncore
 
 from . import _legacy
-from ._chat import Chat, remember_own
+from ._chat import Chat
 from ._commands import Commands, echo
 from ._message import MessageText, message_text, utf8
 from ._tracing import host_name, tracing
@@ -186,7 +186,7 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         else:
             encoding = "utf-8" if self.require_SMTPUTF8 else "ascii"
             line = (msg + "\r\n").encode(encoding, "backslashreplace")
-        Chat.push(self, line)
+        self._send_line(line)
 
     # Failing and ending
 
@@ -254,6 +254,20 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             self._decode(data) if self._emptystring == "" else data
         )
 
+    def _whole_piece(self, piece: bytes) -> None:
+        """Skip the two hooks where nobody can tell."""
+        if self.received_lines or self._text is not None or not self._is_plain():
+            super()._whole_piece(piece)
+        elif self.smtp_state == self.COMMAND:
+            self.num_bytes = len(piece)
+            self._run_command(piece)
+        elif self.smtp_state == self.DATA:
+            if self.data_size_limit:
+                self.num_bytes = len(piece)
+            self._end_data(piece)
+        else:
+            super()._whole_piece(piece)
+
     def found_terminator(self) -> None:
         """Run the command, or hand over the message, that has arrived."""
         if self._text is not None:
@@ -300,10 +314,13 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         return True
 
     def _is_plain(self) -> bool:
-        """Whether nobody can tell how the message is kept while it arrives."""
+        """Whether nobody can tell how a line or a message is kept while it arrives."""
+        cls = type(self)
         return (
-            self._is_own("collect_incoming_data")
-            and self._is_own("found_terminator")
+            cls.found_terminator is _FOUND_TERMINATOR
+            and cls.collect_incoming_data is _COLLECT_INCOMING_DATA
+            and "found_terminator" not in self.__dict__
+            and "collect_incoming_data" not in self.__dict__
             and not tracing()
         )
 
@@ -366,7 +383,8 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             if isinstance(received, str):
                 received = received.encode("utf-8", "surrogateescape")
             received = message_text(received)
-        self._text = None
+        else:
+            self._text = None
         if self._decode_data:
             text = utf8(received)
             if text is None:
@@ -420,4 +438,5 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         self._consume()
 
 
-remember_own(SMTPChannel, "collect_incoming_data", "found_terminator")
+_FOUND_TERMINATOR = SMTPChannel.found_terminator
+_COLLECT_INCOMING_DATA = SMTPChannel.collect_incoming_data

@@ -37,6 +37,8 @@ class Chat(asynchat.async_chat):
     # asynchat's own
     producer_fifo: deque[Any]
     socket: Any
+    terminator: Any
+    _fileno: Any
 
     # Subclasses exist whose __init__ never calls ours; these serve them too.
 
@@ -54,6 +56,8 @@ class Chat(asynchat.async_chat):
     _awaits_answer = False
     #: An overridden handle_error had its say; the client still waits for a reply.
     __failed = False
+    #: Tells `smtpd_compat.loop` that this channel, by descriptor, wants to be asked.
+    _changed: Callable[[int], None] | None = None
     #: After QUIT, or closed: nothing that the client says counts any more.
     _is_finished = False
 
@@ -78,7 +82,7 @@ class Chat(asynchat.async_chat):
     def handle_read_event(self) -> None:
         """Read what there is, and answer it."""
         self._last_heard = monotonic()
-        self._take_turn(super().handle_read_event)
+        self._take_turn(self.handle_read)
 
     def _take_turn(self, work: Callable[[], None]) -> None:
         """Do *work*; send what it pushed; after an exception, answer the failure."""
@@ -101,30 +105,50 @@ class Chat(asynchat.async_chat):
         finally:
             self.__corked = False
             self._send_turn()
+            if self._changed is not None:
+                self._changed(self._fileno)
 
     def _send_turn(self) -> None:
         """Send the turn's output in one piece, and close if it ends with that."""
         unsent = self.producer_fifo
         if not unsent or not self.connected:
             return
-        if len(unsent) > 1:
-            pieces = []
-            while unsent and isinstance(unsent[0], bytes):
-                pieces.append(unsent.popleft())
-            if pieces:
-                unsent.appendleft(b"".join(pieces))
-        self.initiate_send()
-        if self._is_finished and unsent and unsent[0] is None:
+        pieces = []
+        while unsent and isinstance(unsent[0], bytes):
+            pieces.append(unsent.popleft())
+        if pieces:
+            output = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            try:
+                sent = self.send(output)
+            except OSError:
+                self.handle_error()
+                return
+            if sent < len(output):
+                unsent.appendleft(output[sent:])
+                return
+        if unsent and (self._is_finished or not pieces):
+            # What is left is the end of the connection, or a producer.
             self.initiate_send()
 
     # Output
 
     def initiate_send(self) -> None:
         """Send what waits, unless the turn is still gathering."""
-        if self.producer_fifo:
-            self._last_output = self.producer_fifo[-1]
-        if not self.__corked:
-            asynchat.async_chat.initiate_send(self)
+        if self.__corked:
+            if self.producer_fifo:
+                self._last_output = self.producer_fifo[-1]
+            return
+        asynchat.async_chat.initiate_send(self)
+        if self._changed is not None and self.producer_fifo:
+            self._changed(self._fileno)
+
+    def _send_line(self, line: bytes) -> None:
+        """Send one line of output, or have it sent with the turn's."""
+        self._last_output = line
+        if self.__corked:
+            self.producer_fifo.append(line)
+        else:
+            asynchat.async_chat.push(self, line)
 
     def _send_at_once(self) -> None:
         """Have short segments not wait for an acknowledgement (Nagle's algorithm)."""
@@ -138,6 +162,14 @@ class Chat(asynchat.async_chat):
         """Close once everything is sent; what the client still says is not heard."""
         self._is_finished = True
         asynchat.async_chat.close_when_done(self)
+        if self._changed is not None:
+            self._changed(self._fileno)
+
+    def del_channel(self, map: dict[int, Any] | None = None) -> None:
+        """Leave the socket map."""
+        if self._changed is not None:
+            self._changed(self._fileno)
+        asynchat.async_chat.del_channel(self, map)
 
     def close(self) -> None:
         """Close the connection."""
@@ -158,9 +190,11 @@ class Chat(asynchat.async_chat):
 
     def set_terminator(self, term: Any) -> None:
         """Set what ends the next piece of input, as `asynchat.async_chat` takes it."""
-        asynchat.async_chat.set_terminator(self, term)
-        terminator: Any = self.terminator
-        self.__at_start_of_data = terminator == _END_OF_DATA
+        if isinstance(term, bytes):
+            self.terminator = term
+        else:
+            asynchat.async_chat.set_terminator(self, term)
+        self.__at_start_of_data = self.terminator == _END_OF_DATA
 
     def handle_read(self) -> None:
         """Receive what there is, and look at it."""
@@ -206,14 +240,22 @@ class Chat(asynchat.async_chat):
                 self.__at_start_of_data = False
                 end = unread.find(terminator, start)
                 if end >= 0:
-                    self._collect(start, end, len(terminator))
-                    self._end_piece()
+                    self.__position = end + len(terminator)
+                    self._whole_piece(unread[start:end])
                     continue
                 held = _prefix_at_end(unread, terminator)
                 end = max(start, len(unread) - held)
                 self._collect(start, end)
                 if held:
                     return
+
+    def _whole_piece(self, piece: bytes) -> None:
+        """What came in one piece up to its terminator."""
+        if piece:
+            self._is_collecting = True
+            self.collect_incoming_data(piece)
+            self._is_collecting = False
+        self._end_piece()
 
     def _end_piece(self) -> None:
         try:
@@ -227,8 +269,8 @@ class Chat(asynchat.async_chat):
         """Whether, after this method, found_terminator may be called once more."""
         return False
 
-    def _collect(self, start: int, end: int, terminator_size: int = 0) -> None:
-        self.__position = end + terminator_size
+    def _collect(self, start: int, end: int) -> None:
+        self.__position = end
         if end > start:
             self._is_collecting = True
             self.collect_incoming_data(self.__input[start:end])
@@ -248,9 +290,20 @@ def _prefix_at_end(text: bytes, terminator: bytes) -> int:
 
 
 #: The hooks that a subclass or a patch may replace, as they were.
-_OWN = {"handle_error": asynchat.async_chat.handle_error}
+_OWN: dict[str, Any] = {}
 
 
 def remember_own(cls: type, *hooks: str) -> None:
     """Note *cls*'s *hooks* for `Chat._is_own`."""
     _OWN.update((hook, getattr(cls, hook)) for hook in hooks)
+
+
+remember_own(
+    Chat,
+    "close_when_done",
+    "del_channel",
+    "handle_error",
+    "initiate_send",
+    "readable",
+    "writable",
+)

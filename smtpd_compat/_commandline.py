@@ -174,6 +174,8 @@ def main() -> None:
         smtpd_compat.loop()
     except KeyboardInterrupt:
         pass
+    finally:
+        smtpd_compat.asyncore.close_all(ignore_all=True)
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
@@ -232,6 +234,13 @@ def _become_nobody() -> None:
         import pwd
     except ImportError:
         _fail('Cannot import module "pwd"; try running with -n option.')
+    # Nobody may not be able to read the standard library; root's is often private.
+    import selectors  # noqa: F401
+    import smtplib  # noqa: F401
+    import traceback  # noqa: F401
+
+    from . import _workers  # noqa: F401
+
     nobody = pwd.getpwnam("nobody")
     try:
         os.setgroups([])

@@ -53,6 +53,10 @@ def _options_taken(handler: Callable[..., Any]) -> tuple[str, ...]:
         return _options_of[function]
     except (KeyError, TypeError):
         taken = _inspect_options(function)
+    try:
+        _options_of[function] = taken
+    except TypeError:  # neither hashable nor weakly referable: inspected every time
+        pass
     if not taken:
         _warn_of(
             function,
@@ -60,10 +64,6 @@ def _options_taken(handler: Callable[..., Any]) -> tuple[str, ...]:
             " the message as str; write process_message(self, peer, mailfrom,"
             " rcpttos, data, **kwargs), which gets it as bytes",
         )
-    try:
-        _options_of[function] = taken
-    except TypeError:  # neither hashable nor weakly referable: inspected every time
-        pass
     return taken
 
 
@@ -303,26 +303,41 @@ def _warn_once(thing: Any, message: str, stacklevel: int) -> None:
     text = message % _name(thing)
     if text not in _warned:
         _warned.add(text)
-        warnings.warn(text, DeprecationWarning, stacklevel + 1)
+        try:
+            warnings.warn(text, DeprecationWarning, stacklevel + 1)
+        except DeprecationWarning:
+            _lose_no_mail()
 
 
 def _warn_of(function: Any, message: str) -> None:
     """Warn once, as at the line where *function* is defined."""
     code = getattr(function, "__code__", None)
-    text = message % _name(function)
-    if text in _warned:
-        return
-    _warned.add(text)
     if code is None:
-        warnings.warn(text, DeprecationWarning, 3)
-    else:
-        warnings.warn_explicit(
-            text,
-            DeprecationWarning,
-            code.co_filename,
-            code.co_firstlineno,
-            function.__module__,
-        )
+        _warn_once(function, message, 3)
+        return
+    text = message % _name(function)
+    if text not in _warned:
+        _warned.add(text)
+        try:
+            warnings.warn_explicit(
+                text,
+                DeprecationWarning,
+                code.co_filename,
+                code.co_firstlineno,
+                function.__module__,
+            )
+        except DeprecationWarning:
+            _lose_no_mail()
+
+
+def _lose_no_mail() -> None:
+    """Where a filter makes warnings errors, show this one and go on.
+
+    It comes in the middle of a conversation, where an error would refuse mail.
+    """
+    import traceback
+
+    traceback.print_exc(limit=0)
 
 
 def _name(thing: Any) -> str:

@@ -71,9 +71,7 @@ def peer_host(peer: Any) -> str | None:
 
 def message_text(wire: bytes) -> bytes:
     """Translate a whole message."""
-    text = MessageText()
-    text.feed(wire)
-    return text.finish()
+    return _translate(wire[1:] if wire.startswith(b".") else wire)
 
 
 def utf8(received: bytes | str) -> str | None:

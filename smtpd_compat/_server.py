@@ -12,12 +12,13 @@ from ._channel import SMTPChannel
 from ._legacy import ForwardsToSocket, every_interface, open_channel
 from ._loop import select_cannot_hold
 from ._tracing import log_caught, tracing
-from ._workers import Crew, may_use_workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from ._workers import Crew
 
 #: Connections taken in one turn of the loop, so that a crowd waits for few turns and
 #: those who talk already are not kept waiting by it.
@@ -142,6 +143,8 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         :param answered: called on the loop's thread with a function that returns what
             *call* returned, or raises what it raised.
         """
+        from ._workers import Crew, may_use_workers
+
         if not may_use_workers(self):
             return False
         if self._crew is None:
