@@ -238,7 +238,7 @@ class Chat(asynchat.async_chat):
                 self._end_piece()
             else:
                 self.__at_start_of_data = False
-                end = unread.find(terminator, start)
+                end = _find(unread, terminator, start)
                 if end >= 0:
                     self.__position = end + len(terminator)
                     self._whole_piece(unread[start:end])
@@ -279,6 +279,14 @@ class Chat(asynchat.async_chat):
     def _is_own(self, hook: str) -> bool:
         """Whether *hook* is what this package or asyncore defines."""
         return getattr(getattr(self, hook), "__func__", None) is _OWN[hook]
+
+
+def _find(text: bytes, terminator: bytes, start: int) -> int:
+    """Where *terminator* stands in *text* from *start* on; -1 if it does not."""
+    # Most of a message has no dot, and one octet is looked for much faster than five.
+    if terminator == _END_OF_DATA and text.find(b".", start) < 0:
+        return -1
+    return text.find(terminator, start)
 
 
 def _prefix_at_end(text: bytes, terminator: bytes) -> int:

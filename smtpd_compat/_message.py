@@ -8,7 +8,7 @@ and LF that stand alone are left as they are.
 from __future__ import annotations
 
 import re
-from io import BytesIO
+from io import BytesIO, IncrementalNewlineDecoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +19,21 @@ _LINE_START = re.compile(rb"\r\n\.?")
 
 def _translate(wire: bytes) -> bytes:
     """Translate *wire*, which starts inside a line and cuts no CRLF or CRLF-dot."""
-    if b"\r\n." in wire:
+    if b"." in wire and b"\r\n." in wire:
         if b"\r\r\n." in wire:
             # Two passes would take the CR that is left here for half of a CRLF.
             return _LINE_START.sub(b"\n", wire)
         wire = wire.replace(b"\r\n.", b"\n")
-    return wire.replace(b"\r\n", b"\n")
+    if b"\r" not in wire:
+        return wire
+    # Universal newlines are found several times faster than bytes.replace finds CRLF,
+    # and are the same thing unless a CR stands alone.
+    newlines = IncrementalNewlineDecoder(None, True)
+    text = newlines.decode(wire.decode("latin-1"), True)
+    seen: Any = newlines.newlines  # None, one kind, or a tuple of kinds
+    if seen == "\r" or (isinstance(seen, tuple) and "\r" in seen):
+        return wire.replace(b"\r\n", b"\n")
+    return text.encode("latin-1")
 
 
 class MessageText:
