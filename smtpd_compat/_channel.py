@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import collections
 import errno
 from functools import partial
 from time import monotonic
@@ -13,7 +12,7 @@ from smtpd_compat import asyncore
 
 from . import _legacy
 from ._chat import Chat
-from ._commands import Commands, echo
+from ._commands import Commands
 from ._message import MessageText, message_text, utf8
 from ._tracing import host_name, tracing
 
@@ -26,8 +25,6 @@ _END_OF_LINE = b"\r\n"
 
 #: The client is gone already; not a fault of ours.
 _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
-
-_GREETINGS = ("HELO", "EHLO")
 
 
 class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, Chat):
@@ -49,13 +46,6 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
 
     COMMAND = 0
     DATA = 1
-
-    #: Octets that a command line may have (RFC 5321, 4.5.3.1.4), and the same for
-    #: each command of a session that began with EHLO.  Every channel has its own copy.
-    command_size_limit: int = 512
-    command_size_limits: collections.defaultdict[str, int] = collections.defaultdict(  # noqa: RUF012
-        lambda: 512
-    )
 
     # Channels exist whose __init__ never ran; what follows serves them too.
 
@@ -285,12 +275,6 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             self.push("451 Internal confusion")
             self.num_bytes = 0
 
-    @property
-    def max_command_size_limit(self) -> int:
-        """The greatest of the command size limits, in octets."""
-        limits = self.command_size_limits
-        return max(limits.values()) if limits else self.command_size_limit
-
     def _joined_lines(self) -> bytes | str:
         pieces = self.received_lines
         if self._emptystring == b"":
@@ -305,23 +289,35 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             text += self._decoder.decode(b"", True)
         return text
 
-    def _terminator_failed(self, error: TypeError) -> bool:
-        """Make the lines text where an overridden found_terminator expects that."""
-        if not _legacy.wants_text(self, error):
-            return False
-        self._keep_lines_as_text()
-        self.received_lines = [self._decode(piece) for piece in self.received_lines]
-        return True
+    def _end_piece(self) -> None:
+        if self._has_own_hooks():
+            self.found_terminator()
+        else:
+            self._ungathered(self._end_piece_of_old)
+
+    def _end_piece_of_old(self) -> None:
+        """Call an overridden found_terminator, with lines as text if it needs that."""
+        try:
+            self.found_terminator()
+        except TypeError as error:
+            if not _legacy.wants_text(self, error):
+                raise
+            self._keep_lines_as_text()
+            self.received_lines = [self._decode(piece) for piece in self.received_lines]
+            self.found_terminator()
 
     def _is_plain(self) -> bool:
         """Whether nobody can tell how a line or a message is kept while it arrives."""
+        return self._has_own_hooks() and not tracing()
+
+    def _has_own_hooks(self) -> bool:
+        """Whether the hooks of asynchat are neither overridden nor patched."""
         cls = type(self)
         return (
             cls.found_terminator is _FOUND_TERMINATOR
             and cls.collect_incoming_data is _COLLECT_INCOMING_DATA
             and "found_terminator" not in self.__dict__
             and "collect_incoming_data" not in self.__dict__
-            and not tracing()
         )
 
     def _decode(self, data: bytes) -> str:
@@ -329,47 +325,6 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         if self._decoder is None:
             self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         return self._decoder.decode(data)  # type: ignore[no-any-return]
-
-    # Commands
-
-    def _run_command(self, received: bytes | str) -> None:
-        size, self.num_bytes = self.num_bytes, 0
-        line = utf8(received)
-        if not line:
-            self.push("500 Error: bad syntax")
-            return
-        verb, space, argument = line.partition(" ")
-        verb = verb.upper()
-        method = getattr(self, "smtp_" + verb, None)
-        if size > self._command_limit(verb, known=bool(method)):
-            self.push("500 Error: line too long")
-        elif not method:
-            self.push(f'500 Error: command "{echo(verb)}" not recognized')
-        elif verb in _GREETINGS:
-            self._greet(method, verb, argument.strip() if space else None)
-        else:
-            method(argument.strip() if space else None)
-
-    def _command_limit(self, verb: str, known: bool) -> int:
-        if not self.extended_smtp:
-            return self.command_size_limit
-        limits = self.command_size_limits
-        if known or verb in limits:
-            return limits[verb]
-        # Not stored, or clients would fill the memory with verbs of their own.
-        return limits.default_factory() if limits.default_factory else 0
-
-    def _greet(
-        self, method: Callable[[str | None], Any], verb: str, arg: str | None
-    ) -> None:
-        """Run HELO or EHLO; one that was accepted counts, also where up to 3.2 the
-        method did not have to say so."""
-        self._last_output = b""
-        method(arg)
-        if not self.seen_greeting and bytes(self._last_output)[:1] == b"2":
-            _legacy.greeted_silently(self, verb)
-            self.seen_greeting = arg or verb
-            self.extended_smtp = verb == "EHLO"
 
     # Messages
 

@@ -49,7 +49,7 @@ class Chat(asynchat.async_chat):
     _is_collecting = False
     __corked = False
     #: What was pushed last; reset where it matters whether anything has been.
-    _last_output: object = b""
+    _last_output: bytes = b""
     #: When something was last received, by `time.monotonic`.
     _last_heard = float("inf")
     #: The message is with a worker: nothing is read until it has been answered.
@@ -110,33 +110,54 @@ class Chat(asynchat.async_chat):
 
     def _send_turn(self) -> None:
         """Send the turn's output in one piece, and close if it ends with that."""
-        unsent = self.producer_fifo
-        if not unsent or not self.connected:
+        if not self.producer_fifo or not self.connected:
             return
+        sent = self._send_gathered()
+        if sent and self.producer_fifo:
+            # What is left is the end of the connection, or a producer.
+            self.initiate_send()
+
+    def _send_gathered(self) -> bool:
+        """Send what was pushed; False if not all of it went out."""
+        unsent = self.producer_fifo
         pieces = []
         while unsent and isinstance(unsent[0], bytes):
             pieces.append(unsent.popleft())
-        if pieces:
-            output = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            try:
-                sent = self.send(output)
-            except OSError:
-                self.handle_error()
-                return
-            if sent < len(output):
-                unsent.appendleft(output[sent:])
-                return
-        if unsent and (self._is_finished or not pieces):
-            # What is left is the end of the connection, or a producer.
-            self.initiate_send()
+        if not pieces:
+            return True
+        output = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            sent = self.send(output)
+        except OSError:
+            self.handle_error()
+            return False
+        if sent < len(output):
+            unsent.appendleft(output[sent:])
+            return False
+        return True
+
+    def _ungathered(self, work: Callable[[], object]) -> None:
+        """Do *work* of a subclass's own, whose output leaves as it is pushed.
+
+        It may wait, close, or take the socket in hand (STARTTLS), and counts on the
+        client's having what was pushed before.
+        """
+        corked = self.__corked
+        if corked:
+            self._send_gathered()
+            self.__corked = False
+        try:
+            work()
+        finally:
+            self.__corked = corked
 
     # Output
 
     def initiate_send(self) -> None:
         """Send what waits, unless the turn is still gathering."""
+        if self.producer_fifo and isinstance(self.producer_fifo[-1], bytes):
+            self._last_output = self.producer_fifo[-1]
         if self.__corked:
-            if self.producer_fifo:
-                self._last_output = self.producer_fifo[-1]
             return
         asynchat.async_chat.initiate_send(self)
         if self._changed is not None and self.producer_fifo:
@@ -173,6 +194,8 @@ class Chat(asynchat.async_chat):
 
     def close(self) -> None:
         """Close the connection."""
+        if self.__corked and self.connected:
+            self._send_gathered()
         self._is_finished = True
         asynchat.async_chat.close(self)
 
@@ -258,16 +281,7 @@ class Chat(asynchat.async_chat):
         self._end_piece()
 
     def _end_piece(self) -> None:
-        try:
-            self.found_terminator()
-        except TypeError as error:
-            if not self._terminator_failed(error):
-                raise
-            self.found_terminator()
-
-    def _terminator_failed(self, error: TypeError) -> bool:
-        """Whether, after this method, found_terminator may be called once more."""
-        return False
+        self.found_terminator()
 
     def _collect(self, start: int, end: int) -> None:
         self.__position = end

@@ -1,4 +1,215 @@
-"""STUB until the relaying half lands."""
+"""PureProxy: passes all mail on to another server."""
+
+from __future__ import annotations
+
+import socket
+
+import smtpd_compat
+
+from ._relaytext import (
+    BAD_ADDRESS,
+    NO_REPLY,
+    NO_SMTPUTF8,
+    answer,
+    canonical,
+    insert_x_peer,
+    is_sendable,
+)
 from ._server import SMTPServer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import smtplib
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Dict, Tuple, Union
+
+    #: Recipients that did not get a message, with the code and the text of the reply
+    #: that said so, as smtplib has it.
+    Refused = Dict[str, Tuple[int, Union[bytes, str]]]
+
+#: Seconds to wait for the answer to QUIT, while a client waits for ours.
+_QUIT_TIMEOUT = 5.0
+
+
 class PureProxy(SMTPServer):
-    pass
+    """A server that relays every message to *remoteaddr* while the client waits.
+
+    Arguments are those of `SMTPServer`, without *enable_SMTPUTF8*.
+
+    The client hears ``250 OK`` only if the upstream server took the message for every
+    recipient.  If it took it for nobody, the client hears upstream's own reply, or 451
+    if there was none (not reachable, silent, connection lost), and may try again where
+    that begins with a 4.  If upstream took it for some recipients only, the client
+    hears 554, which names the others and says why.
+
+    Anybody who can connect can send mail through upstream, so take care not to become
+    an open relay.
+
+    :raises ValueError: if the keyword *enable_SMTPUTF8* is true.
+    """
+
+    worker_threads = 64
+
+    #: Seconds for which upstream may be silent (RFC 5321, 4.5.3.2 asks for five
+    #: minutes, and more than that of the client, who waits for us).  None: for ever.
+    upstream_timeout: float | None = 300.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("enable_SMTPUTF8"):
+            raise ValueError("PureProxy does not support SMTPUTF8.")
+        super().__init__(*args, **kwargs)
+
+    def process_message(
+        self,
+        peer: Any,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+        **kwargs: Any,
+    ) -> str | None:
+        """Relay a message, with the client's address in an X-Peer header.
+
+        Arguments are those of `SMTPServer.process_message`.
+
+        :returns: None, or the reply that says who did not get the message, and why.
+        """
+        data = insert_x_peer(data, peer)
+        refused = self._forward(mailfrom, rcpttos, data, kwargs)
+        print("we got some refusals:", refused, file=smtpd_compat.DEBUGSTREAM)
+        return answer(rcpttos, refused)
+
+    def _forward(
+        self,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+        kwargs: Mapping[str, Any],
+    ) -> Refused:
+        """Call `_deliver`; overridden ones may take no more than three arguments."""
+        if "SMTPUTF8" in kwargs.get("mail_options", ()):
+            return self._deliver(mailfrom, rcpttos, data, ["SMTPUTF8"])
+        return self._deliver(mailfrom, rcpttos, data)
+
+    def _deliver(
+        self,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+        mail_options: Iterable[str] = (),
+    ) -> Refused:
+        """Send a message to the upstream server; to be called, or to be overridden.
+
+        :param mail_options: parameters of MAIL to send if upstream offers them; left
+            out unless the client gave one that the message does not show.
+        :returns: the recipients that did not get the message, each with code and text
+            of the reply (``(-1, 'ignore')`` if there was none).  An empty dictionary
+            says that upstream took the message for all.
+        """
+        import smtplib
+
+        if isinstance(rcpttos, str):  # smtplib takes a single one too
+            rcpttos = [rcpttos]
+        rcpttos = list(dict.fromkeys(rcpttos))
+        try:
+            connection = smtplib.SMTP()
+            connection.timeout = self.upstream_timeout  # type: ignore[assignment]
+            greeting = connection.connect(self._remoteaddr[0], self._remoteaddr[1])
+            try:
+                check_greeting(greeting)
+                return _send(connection, mailfrom, rcpttos, data, mail_options)
+            finally:
+                quit_quickly(connection)
+        except smtplib.SMTPRecipientsRefused as error:
+            print("got SMTPRecipientsRefused", file=smtpd_compat.DEBUGSTREAM)
+            # Also raised when upstream goes away after one of them: nobody got the
+            # message, and the last reply holds for those that it does not list.
+            last = [NO_REPLY, *error.recipients.values()][-1]
+            return {to: error.recipients.get(to, last) for to in rcpttos}
+        except (OSError, smtplib.SMTPException) as error:
+            print("got", error.__class__, file=smtpd_compat.DEBUGSTREAM)
+            return dict.fromkeys(rcpttos, reply_in(error))
+
+
+def _send(
+    connection: smtplib.SMTP,
+    mailfrom: str,
+    rcpttos: list[str],
+    data: bytes | str,
+    mail_options: Iterable[str],
+) -> Refused:
+    """Send a message; who is refused before it is sent is in the result, too."""
+    if not is_sendable(mailfrom):
+        return dict.fromkeys(rcpttos, BAD_ADDRESS)
+    refused: Refused = {to: BAD_ADDRESS for to in rcpttos if not is_sendable(to)}
+    options = offered_options(connection, [mailfrom, *rcpttos], data, mail_options)
+    if "SMTPUTF8" not in options:
+        if not mailfrom.isascii():
+            return dict.fromkeys(rcpttos, NO_SMTPUTF8)
+        refused.update({to: NO_SMTPUTF8 for to in rcpttos if not to.isascii()})
+    rcpttos = [to for to in rcpttos if to not in refused]
+    if not rcpttos:
+        return refused
+    if not isinstance(data, str) or not data.isascii():  # smtplib does the others
+        data = canonical(data)
+    if options:
+        refused.update(connection.sendmail(mailfrom, rcpttos, data, options))
+    else:
+        refused.update(connection.sendmail(mailfrom, rcpttos, data))
+    return refused
+
+
+# What PureProxy has in common with our LMTP client
+
+
+def check_greeting(greeting: Any) -> None:
+    """Look at what ``connect`` returned, which smtplib leaves to its callers.
+
+    :raises smtplib.SMTPConnectError: if the server does not want to talk.
+    """
+    import smtplib
+
+    if isinstance(greeting, tuple) and greeting[0] != 220:
+        raise smtplib.SMTPConnectError(*greeting)
+
+
+def offered_options(
+    connection: smtplib.SMTP,
+    addresses: Iterable[str],
+    data: bytes | str,
+    wanted: Iterable[str] = (),
+) -> list[str]:
+    """The parameters of MAIL that a message needs, as far as the server offers them.
+
+    They are BODY=8BITMIME (RFC 6152) and SMTPUTF8 (RFC 6531); the latter also if it is
+    among *wanted*.
+    """
+    needed = {}
+    if not data.isascii():
+        needed["8bitmime"] = "BODY=8BITMIME"
+    if "SMTPUTF8" in wanted or not all(address.isascii() for address in addresses):
+        needed["smtputf8"] = "SMTPUTF8"
+    if needed:
+        connection.ehlo_or_helo_if_needed()
+    return [option for name, option in needed.items() if connection.has_extn(name)]
+
+
+def reply_in(error: OSError) -> tuple[int, bytes | str]:
+    """The server's reply that smtplib raised as *error*, or what stands for none."""
+    import smtplib
+
+    if type(error) is smtplib.SMTPResponseException:
+        return NO_REPLY  # raised for what smtplib cannot read, with a code of its own
+    code, text = NO_REPLY
+    return getattr(error, "smtp_code", code), getattr(error, "smtp_error", text)
+
+
+def quit_quickly(connection: smtplib.SMTP) -> None:
+    """Say QUIT; whatever comes of it, the message's fate is decided already."""
+    import smtplib
+
+    try:
+        if isinstance(connection.sock, socket.socket):
+            connection.sock.settimeout(_QUIT_TIMEOUT)
+        connection.quit()
+    except (OSError, smtplib.SMTPException):
+        connection.close()
