@@ -345,25 +345,18 @@ class Commands:
             return "501 Error: BODY can only be one of 7BIT, 8BITMIME"
         if self.enable_SMTPUTF8 and params.pop("SMTPUTF8", True) is not True:
             return "501 Error: SMTPUTF8 takes no arguments"
-        size = params.pop("SIZE", None)
-        if size is not None:
-            octets = _number(size)
-            if octets is None:
+        size = params.pop("SIZE", "0")
+        if isinstance(size, bool) or not size.isdigit():
+            return self._syntax("MAIL")
+        if self.data_size_limit:
+            try:
+                too_large = int(size) > self.data_size_limit
+            except ValueError:  # a digit to Unicode, such as a superscript, not to int
                 return self._syntax("MAIL")
-            if self.data_size_limit and octets > self.data_size_limit:
+            if too_large:
                 return "552 Error: message size exceeds fixed maximum message size"
         if params:
             return "555 MAIL FROM parameters not recognized or not implemented"
-        return None
-
-
-def _number(value: str | bool) -> int | None:
-    """The number that *value* writes in digits only, None if it writes none."""
-    if isinstance(value, bool) or not value.isdigit():
-        return None
-    try:
-        return int(value)
-    except ValueError:  # digits to Unicode, such as a superscript, not to int
         return None
 
 

@@ -207,9 +207,13 @@ def quit_quickly(connection: smtplib.SMTP) -> None:
     """Say QUIT; whatever comes of it, the message's fate is decided already."""
     import smtplib
 
+    sock = getattr(connection, "sock", False)
+    if sock is None:
+        return  # the connection is lost
     try:
-        if isinstance(connection.sock, socket.socket):
-            connection.sock.settimeout(_QUIT_TIMEOUT)
+        if isinstance(sock, socket.socket):
+            sock.settimeout(_QUIT_TIMEOUT)
         connection.quit()
-    except (OSError, smtplib.SMTPException):
+    except (OSError, smtplib.SMTPException) as error:
+        print("got", error.__class__, file=smtpd_compat.DEBUGSTREAM)
         connection.close()
