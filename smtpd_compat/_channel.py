@@ -8,7 +8,6 @@ from functools import partial
 from time import monotonic
 
 import smtpd_compat
-from smtpd_compat import asyncore
 
 from . import _legacy
 from ._chat import Chat
@@ -381,12 +380,7 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         self._awaits_answer = False
         if not self.connected:
             return
-        try:
-            self._take_turn(partial(self._read_on, outcome))
-        except asyncore.ExitNow:
-            raise
-        except Exception:  # noqa: BLE001 - the last word is handle_error's
-            self.handle_error()
+        self._take_own_turn(partial(self._read_on, outcome))
 
     def _read_on(self, outcome: Callable[[], Any]) -> None:
         self._answer_message(outcome())

@@ -71,9 +71,9 @@ class Chat(asynchat.async_chat):
         """Whether to read from the client; asked in every turn of the loop."""
         if self._awaits_answer:
             return False
-        if self.__failed:
+        while self.__failed:
             self.__failed = False
-            self._take_turn(self._answer_failure)
+            self._take_own_turn(self._answer_failure)
         unsent = self.producer_fifo
         return not (
             unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
@@ -107,6 +107,15 @@ class Chat(asynchat.async_chat):
             self._send_turn()
             if self._changed is not None:
                 self._changed(self._fileno)
+
+    def _take_own_turn(self, work: Callable[[], None]) -> None:
+        """Take a turn that asyncore did not begin, and whose exceptions are ours."""
+        try:
+            self._take_turn(work)
+        except asyncore.ExitNow:
+            raise
+        except Exception:  # noqa: BLE001 - the last word is handle_error's
+            self.handle_error()
 
     def _send_turn(self) -> None:
         """Send the turn's output in one piece, and close if it ends with that."""
