@@ -180,7 +180,7 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
     # Failing and ending
 
     def _answer_failure(self) -> None:
-        """After an exception: tell the client, and read on with a clean slate.
+        """After an exception: tell the client, and begin with a clean slate.
 
         A reply that came from an overridden handle_error is the one that counts.
         """
@@ -197,16 +197,8 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         self._set_post_data_state()
         if not self._last_output:
             self.push("451 Error: local error in processing")
-        self._consume()
 
-    def _close_if_idle(self, since: float) -> None:
-        """Close if nothing was heard after *since* (of ``time.monotonic``)."""
-        if self._last_heard >= since or self._awaits_answer:
-            return
-        if self._is_finished:
-            self.handle_close()
-            return
-        self._last_heard = monotonic()
+    def _say_timeout(self) -> None:
         self.push("421 Error: timeout exceeded, closing connection")
         self.close_when_done()
 
@@ -378,9 +370,7 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
     def _answered(self, outcome: Callable[[], Any]) -> None:
         """On the loop's thread: a worker has the reply, or the exception."""
         self._awaits_answer = False
-        if not self.connected:
-            return
-        self._take_own_turn(partial(self._read_on, outcome))
+        self._defer(partial(self._read_on, outcome))
 
     def _read_on(self, outcome: Callable[[], Any]) -> None:
         self._answer_message(outcome())

@@ -54,8 +54,10 @@ class Chat(asynchat.async_chat):
     _last_heard = float("inf")
     #: The message is with a worker: nothing is read until it has been answered.
     _awaits_answer = False
-    #: An overridden handle_error had its say; the client still waits for a reply.
-    __failed = False
+    #: What the next turn that asyncore gives is for.
+    __deferred: Callable[[], None] | None = None
+    #: Silent, and does not even take the farewell.
+    __is_abandoned = False
     #: Tells `smtpd_compat.loop` that this channel, by descriptor, wants to be asked.
     _changed: Callable[[int], None] | None = None
     #: After QUIT, or closed: nothing that the client says counts any more.
@@ -65,18 +67,31 @@ class Chat(asynchat.async_chat):
         """Bring the conversation back into order after an exception."""
         raise NotImplementedError
 
-    # Turns
+    def _say_timeout(self) -> None:
+        """Take leave of a client that has been silent for too long."""
+        raise NotImplementedError
+
+    # Turns.  While asyncore asks who wants to read or to write, it has collected
+    # descriptors already, and none may be closed; so nothing is done in readable and
+    # writable but to close this channel itself.
 
     def readable(self) -> bool:
         """Whether to read from the client; asked in every turn of the loop."""
-        if self._awaits_answer:
+        if self.__is_abandoned:
+            self.handle_close()
+        if self._awaits_answer or self.__deferred is not None or self._fileno is None:
             return False
-        while self.__failed:
-            self.__failed = False
-            self._take_own_turn(self._answer_failure)
         unsent = self.producer_fifo
         return not (
             unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
+        )
+
+    def writable(self) -> bool:
+        """Whether there is something to send, or to do."""
+        if self._fileno is None:
+            return False
+        return bool(
+            self.producer_fifo or self.__deferred is not None or not self.connected
         )
 
     def handle_read_event(self) -> None:
@@ -84,8 +99,29 @@ class Chat(asynchat.async_chat):
         self._last_heard = monotonic()
         self._take_turn(self.handle_read)
 
+    def handle_write_event(self) -> None:
+        """Do what was deferred, or send what waits."""
+        work = self.__deferred
+        if work is None:
+            super().handle_write_event()
+        else:
+            self.__deferred = None
+            self._take_turn(work)
+
+    def handle_expt(self) -> None:
+        """Drop an urgent octet (MSG_OOB), which would be reported for ever."""
+        try:
+            self.socket.recv(1, smtpd_compat.socket.MSG_OOB)
+        except OSError:
+            pass
+
+    def _defer(self, work: Callable[[], None]) -> None:
+        """Have *work* done in a turn of its own, before anything else is read."""
+        self.__deferred = work
+        self._tell()
+
     def _take_turn(self, work: Callable[[], None]) -> None:
-        """Do *work*; send what it pushed; after an exception, answer the failure."""
+        """Do *work*; after an exception, answer the failure; send what was pushed."""
         self.__corked = True
         try:
             while True:
@@ -97,25 +133,48 @@ class Chat(asynchat.async_chat):
                 except Exception:
                     self._last_output = b""
                     if not self._is_own("handle_error"):
-                        # asyncore calls it; whether to answer is seen after that.
-                        self.__failed = True
+                        # asyncore calls it, and it has its say before we answer.
+                        self._defer(self._recover)
                         raise
                     log_caught(self, "keeping")
-                work = self._answer_failure
+                    if not self._could_answer():
+                        return
+                work = self._consume
         finally:
             self.__corked = False
             self._send_turn()
-            if self._changed is not None:
-                self._changed(self._fileno)
+            self._tell()
 
-    def _take_own_turn(self, work: Callable[[], None]) -> None:
-        """Take a turn that asyncore did not begin, and whose exceptions are ours."""
+    def _could_answer(self) -> bool:
         try:
-            self._take_turn(work)
+            self._answer_failure()
         except asyncore.ExitNow:
             raise
-        except Exception:  # noqa: BLE001 - the last word is handle_error's
-            self.handle_error()
+        except Exception:  # noqa: BLE001 - or it would be answered for ever
+            log_caught(self, "closing")
+            self.handle_close()
+            return False
+        return True
+
+    def _recover(self) -> None:
+        if self._could_answer():
+            self._consume()
+
+    def _close_if_idle(self, since: float) -> None:
+        """Take leave if nothing was heard after *since* (of ``time.monotonic``)."""
+        if self._last_heard >= since or self._awaits_answer:
+            return
+        if self._is_finished or self.__deferred is not None:
+            self.__is_abandoned = True
+            self._tell()
+        else:
+            self._last_heard = monotonic()
+            self._defer(self._say_timeout)
+
+    def _tell(self) -> None:
+        """Tell `smtpd_compat.loop` to ask again."""
+        if self._changed is not None:
+            self._changed(self._fileno)
 
     def _send_turn(self) -> None:
         """Send the turn's output in one piece, and close if it ends with that."""
@@ -169,8 +228,8 @@ class Chat(asynchat.async_chat):
         if self.__corked:
             return
         asynchat.async_chat.initiate_send(self)
-        if self._changed is not None and self.producer_fifo:
-            self._changed(self._fileno)
+        if self.producer_fifo:
+            self._tell()
 
     def _send_line(self, line: bytes) -> None:
         """Send one line of output, or have it sent with the turn's."""
@@ -192,13 +251,11 @@ class Chat(asynchat.async_chat):
         """Close once everything is sent; what the client still says is not heard."""
         self._is_finished = True
         asynchat.async_chat.close_when_done(self)
-        if self._changed is not None:
-            self._changed(self._fileno)
+        self._tell()
 
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         """Leave the socket map."""
-        if self._changed is not None:
-            self._changed(self._fileno)
+        self._tell()
         asynchat.async_chat.del_channel(self, map)
 
     def close(self) -> None:

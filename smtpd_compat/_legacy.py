@@ -213,10 +213,19 @@ _WANTS_TEXT = "expected str instance, bytes found"
 
 def wants_text(channel: Any, error: TypeError) -> bool:
     """Whether *error* comes from joining ``received_lines`` as ``str``."""
-    if not str(error).endswith(_WANTS_TEXT):
+    function = getattr(channel.found_terminator, "__func__", None)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if (
+        not str(error).endswith(_WANTS_TEXT)
+        or not channel.received_lines
+        or trace is None
+        or trace.tb_frame.f_code is not getattr(function, "__code__", None)
+    ):
         return False
     _warn_of(
-        channel.found_terminator.__func__,
+        function,
         "%s joins received_lines as str, which they were up to Python 3.5; they are"
         " bytes, join them with b''",
     )

@@ -1,7 +1,271 @@
-"""STUB until the relaying half lands."""
+"""MailmanProxy: passes mail on to Mailman, or to a server if it is not Mailman's."""
 
-from ._relay import PureProxy
+from __future__ import annotations
+
+from contextlib import closing
+from io import StringIO
+
+import smtpd_compat
+
+from ._relay import PureProxy, reply_in
+from ._relaytext import NO_REPLY, answer, is_accepting, is_temporary
+from ._tracing import log_caught
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from ._relaytext import Refused, Reply
+
+_OK = (250, "OK")
+_NOT_MAILMANS = (550, "mailbox unavailable")
+
+#: How Mailman 2 is told what a list's address is for, and the subject that stands for
+#: the command in it.
+_MAILMAN_2_COMMANDS = {
+    "": ("tolist", None),
+    "admin": ("toadmin", None),
+    "owner": ("toowner", None),
+    "request": ("torequest", None),
+    "join": ("torequest", "subscribe"),
+    "leave": ("torequest", "unsubscribe"),
+}
 
 
 class MailmanProxy(PureProxy):
-    pass
+    """A server that hands mail to Mailman, and relays the rest as `PureProxy` does.
+
+    Arguments are those of `PureProxy`.
+
+    If a package ``Mailman`` (that of Mailman 2) can be imported, it is asked which
+    addresses are its own.  Otherwise Mailman 3 is, by LMTP (RFC 2033), as mail servers
+    do: an address that it accepts is its own.  While it does not run, nobody knows
+    which those are, and the client hears 451 for every message.
+
+    The client gets one answer for all recipients, true as that of `PureProxy`.  The
+    message goes to upstream first, since that is more likely to fail, while Mailman
+    waits with the recipients that it has accepted.  If upstream takes it for nobody
+    now, but may do so later, Mailman does not get it either, so that the client can
+    try again and nothing arrives twice.
+
+    Up to 3.3.5, Mailman 3 accepts all recipients, and refuses those that are not its
+    own after the message; these then go to upstream.  What such a Mailman refuses to
+    read is refused for all recipients.
+
+    ``LIST-admin``, which Mailman 3 does not have, is offered to it as ``LIST-owner``,
+    and as it is if there is no such list.
+
+    :raises ValueError: if the keyword *enable_SMTPUTF8* is true.
+    """
+
+    worker_threads = 64
+
+    #: Where Mailman 3 listens for LMTP: host (or the path of a Unix socket) and port.
+    mailman_host: str = "127.0.0.1"
+    mailman_port: int = 8024
+
+    #: Seconds for which Mailman 3 may be silent.  None: for ever.
+    mailman_timeout: float | None = 300.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("enable_SMTPUTF8"):
+            raise ValueError("MailmanProxy does not support SMTPUTF8.")
+        super().__init__(*args, **kwargs)
+
+    def process_message(
+        self,
+        peer: Any,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+        **kwargs: Any,
+    ) -> str | None:
+        """Hand a message to Mailman, to upstream, or to both.
+
+        Arguments are those of `SMTPServer.process_message`.
+
+        :returns: None, or the reply that says who did not get the message, and why.
+        """
+        rcpttos = list(dict.fromkeys(rcpttos))
+        with closing(_mailman_for(self, mailfrom, rcpttos, data)) as mailman:
+            try:
+                replies = mailman.offer()
+            except OSError as error:
+                print("got", error.__class__, file=smtpd_compat.DEBUGSTREAM)
+                return answer(rcpttos, dict.fromkeys(rcpttos, reply_in(error)))
+            lists = [to for to in rcpttos if is_accepting(replies[to])]
+            others = [to for to in rcpttos if not is_accepting(replies[to])]
+            later = _first_temporary(replies[to] for to in others)
+            if later:
+                return answer(rcpttos, dict.fromkeys(rcpttos, later))
+            refused = self._relay(mailfrom, others, data, kwargs)
+            later = _first_temporary(refused.values())
+            if later and len(refused) >= len(others):
+                return answer(rcpttos, {**dict.fromkeys(lists, later), **refused})
+            for to in lists:
+                print("sending message to", to, file=smtpd_compat.DEBUGSTREAM)
+            replies = dict(zip(lists, mailman.send()))
+        strangers = [to for to in lists if _is_unknown(replies[to])]
+        for to in lists:
+            if to not in strangers and not is_accepting(replies[to]):
+                refused[to] = replies[to]
+        if strangers:
+            refused.update(self._relay(mailfrom, strangers, data, kwargs))
+        return answer(rcpttos, refused)
+
+    def _relay(
+        self,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+        kwargs: Mapping[str, Any],
+    ) -> Refused:
+        """Send a message to upstream, if there is anybody to send it to."""
+        print("forwarding recips:", " ".join(rcpttos), file=smtpd_compat.DEBUGSTREAM)
+        if not rcpttos:
+            return {}
+        refused = self._forward(mailfrom, rcpttos, data, kwargs)
+        print("we got refusals:", refused, file=smtpd_compat.DEBUGSTREAM)
+        return dict(refused or {})
+
+
+def _first_temporary(replies: Iterable[Reply]) -> Reply | None:
+    return next((reply for reply in replies if is_temporary(reply)), None)
+
+
+def _mailman_for(
+    server: MailmanProxy, mailfrom: str, rcpttos: list[str], data: bytes | str
+) -> _Mailman2 | _Mailman3:
+    """What takes a message to the Mailman that is there."""
+    try:
+        from Mailman import MailList, Message, Utils  # type: ignore[import-not-found]
+    except (ImportError, SyntaxError):
+        return _Mailman3(server, mailfrom, rcpttos, data)
+    return _Mailman2((MailList, Message, Utils), server, mailfrom, rcpttos, data)
+
+
+class _Mailman2:
+    """A message for Mailman 2, by way of its Python package."""
+
+    def __init__(
+        self,
+        modules: tuple[Any, Any, Any],
+        server: MailmanProxy,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+    ) -> None:
+        self._mail_list, self._message, self._utils = modules
+        self._server = server
+        self._mailfrom = mailfrom
+        self._rcpttos = rcpttos
+        if isinstance(data, bytes):
+            data = data.decode("utf-8", "surrogateescape")
+        self._text = data
+        self._lists: list[tuple[str, str]] = []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def offer(self) -> dict[str, Reply]:
+        """Ask which recipients are Mailman's."""
+        replies: dict[str, Reply] = {}
+        for recipient in self._rcpttos:
+            found = self._find_list(recipient)
+            replies[recipient] = _OK if found else _NOT_MAILMANS
+            if found:
+                self._lists.append(found)
+        return replies
+
+    def send(self) -> list[Reply]:
+        """Hand the message over, for each of Mailman's recipients."""
+        return [self._enqueue(*found) for found in self._lists]
+
+    def _find_list(self, recipient: str) -> tuple[str, str] | None:
+        """The list that *recipient* belongs to, and the command in it."""
+        local_part = recipient.lower().rsplit("@", 1)[0]
+        name, dash, command = local_part.rpartition("-")
+        if dash and command in _MAILMAN_2_COMMANDS and self._utils.list_exists(name):
+            return name, command
+        if self._utils.list_exists(local_part):
+            return local_part, ""
+        return None
+
+    def _enqueue(self, name: str, command: str) -> Reply:
+        purpose, subject = _MAILMAN_2_COMMANDS[command]
+        try:
+            message = self._message.Message(StringIO(self._text))
+            if not message.get("from"):
+                message["From"] = self._mailfrom
+            if not message.get("date"):
+                time = smtpd_compat.time
+                message["Date"] = time.ctime(time.time())
+            if subject:
+                message["Subject"] = subject
+            message.Enqueue(self._mail_list.MailList(name, lock=0), **{purpose: 1})
+        except Exception:  # noqa: BLE001 - one recipient's failure, others have it
+            log_caught(self._server, "keeping")
+            return NO_REPLY
+        return _OK
+
+
+class _Mailman3:
+    """A message for Mailman 3, by LMTP."""
+
+    def __init__(
+        self,
+        server: MailmanProxy,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+    ) -> None:
+        from ._lmtp import Transaction
+
+        self._transaction = Transaction(
+            server.mailman_host, server.mailman_port, server.mailman_timeout
+        )
+        self._mailfrom = mailfrom
+        self._names = {recipient: _names(recipient) for recipient in rcpttos}
+        self._data = data
+
+    def close(self) -> None:
+        """End the connection."""
+        self._transaction.close()
+
+    def offer(self) -> dict[str, Reply]:
+        """Ask which recipients are Mailman's.
+
+        :raises OSError: if it does not tell.
+        """
+        self._transaction.begin(self._mailfrom, self._names, self._data)
+        return {to: self._offer_one(names) for to, names in self._names.items()}
+
+    def send(self) -> list[Reply]:
+        """Hand the message over to those of the recipients that are Mailman's."""
+        return self._transaction.send()
+
+    def _offer_one(self, names: list[str]) -> Reply:
+        reply = NO_REPLY
+        for name in names:
+            reply = self._transaction.offer(name)
+            if is_accepting(reply) or is_temporary(reply):
+                break
+        return reply
+
+
+def _names(recipient: str) -> list[str]:
+    """What *recipient* may be called in Mailman 3; the first that it knows counts."""
+    local_part, at, domain = recipient.rpartition("@")
+    if local_part.lower().endswith("-admin"):
+        return [local_part[: -len("admin")] + "owner" + at + domain, recipient]
+    return [recipient]
+
+
+def _is_unknown(reply: Reply) -> bool:
+    """Whether Mailman 3 says, after the message, that there is no such list."""
+    code, text = reply
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    # Some versions give 550 to messages without one.
+    return code == 550 and "message-id" not in text.lower()

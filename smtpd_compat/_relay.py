@@ -21,11 +21,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import smtplib
     from collections.abc import Iterable, Mapping
-    from typing import Any, Dict, Tuple, Union
+    from typing import Any
 
-    #: Recipients that did not get a message, with the code and the text of the reply
-    #: that said so, as smtplib has it.
-    Refused = Dict[str, Tuple[int, Union[bytes, str]]]
+    from ._relaytext import Refused, Reply
 
 #: Seconds to wait for the answer to QUIT, while a client waits for ours.
 _QUIT_TIMEOUT = 5.0
@@ -193,7 +191,7 @@ def offered_options(
     return [option for name, option in needed.items() if connection.has_extn(name)]
 
 
-def reply_in(error: OSError) -> tuple[int, bytes | str]:
+def reply_in(error: OSError) -> Reply:
     """The server's reply that smtplib raised as *error*, or what stands for none."""
     import smtplib
 

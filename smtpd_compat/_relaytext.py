@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 
     _Data = TypeVar("_Data", bytes, str)
 
+    #: Code and text of a server's reply, as smtplib has them.
+    Reply = tuple[int, bytes | str]
+
+    #: Recipients that did not get a message, with the reply that said so.
+    Refused = dict[str, Reply]
+
 #: Where no reply stands behind a refusal: nobody answered, or nothing that makes sense.
-NO_REPLY = (-1, "ignore")
+NO_REPLY: Reply = (-1, "ignore")
 
 #: An address that SMTP cannot carry in any form (RFC 5321, 4.1.2).
-BAD_ADDRESS = (553, "Error: address cannot be relayed")
+BAD_ADDRESS: Reply = (553, "Error: address cannot be relayed")
 
 #: A non-ASCII address, for a server without SMTPUTF8 (RFC 6531, 3.2).
-NO_SMTPUTF8 = (553, "Error: next server does not offer SMTPUTF8")
+NO_SMTPUTF8: Reply = (553, "Error: next server does not offer SMTPUTF8")
 
 _UNAVAILABLE = "Error: next server is not available, try again later"
 _SOME_REFUSED = "Error: message was taken, but not for the recipients that follow"
@@ -42,7 +48,7 @@ _BLANK_BYTES_LINE = re.compile(_BLANK_LINE.encode())
 # The message
 
 
-def insert_x_peer(data: _Data, peer: Any) -> _Data:
+def insert_x_peer(data: bytes | str, peer: Any) -> bytes | str:
     """Put an X-Peer header with the client's host after the last header of *data*.
 
     That is before the first empty line; where there is none, on a last line of its
@@ -88,6 +94,11 @@ def is_sendable(address: str) -> bool:
 
 
 # The reply
+
+
+def is_accepting(reply: Reply) -> bool:
+    """Whether *reply* is one of success (RFC 5321, 4.2.1)."""
+    return 200 <= reply[0] <= 299
 
 
 def is_temporary(reply: Any) -> bool:

@@ -35,14 +35,11 @@ def log_caught(dispatcher: Any, outcome: str) -> None:
     (what becomes of the dispatcher) in the place of its "closing".
     """
     _, kind, value, trace = smtpd_compat.asyncore.compact_traceback()
+    said = f"uncaptured python exception, {outcome} channel"
     try:
-        name = repr(dispatcher)
-    except Exception:  # noqa: BLE001 - a subclass's __repr__
-        name = f"<__repr__(self) failed for object at {id(dispatcher):0x}>"
-    dispatcher.log_info(
-        f"uncaptured python exception, {outcome} channel {name} ({kind}:{value} {trace})",
-        "error",
-    )
+        dispatcher.log_info(f"{said} {dispatcher!r} ({kind}:{value} {trace})", "error")
+    except Exception:  # noqa: BLE001 - a __repr__, a __str__, or what cannot be encoded
+        dispatcher.log_info(f"{said} {id(dispatcher):#x} ({kind} {trace})", "error")
 
 
 _REAL_GETFQDN = smtpd_compat.socket.getfqdn
