@@ -375,6 +375,6 @@ def _codec_name(charset: str) -> str:
     return name
 
 
-@functools.lru_cache(maxsize=None)
+@functools.lru_cache
 def _codec_names() -> frozenset[str]:
     return frozenset(module.name for module in pkgutil.iter_modules(encodings.__path__))
