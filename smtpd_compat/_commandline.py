@@ -239,7 +239,7 @@ def _become_nobody() -> None:
     import smtplib  # noqa: F401
     import traceback  # noqa: F401
 
-    from . import _workers  # noqa: F401
+    from . import _encoded_words, _lmtp, _workers  # noqa: F401
 
     nobody = pwd.getpwnam("nobody")
     try:
