@@ -1,0 +1,1 @@
+"""The programs in README.md, run as they stand there."""
