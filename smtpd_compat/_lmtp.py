@@ -30,7 +30,7 @@ _SERVICE_CLOSING = 221
 class Transaction:
     """One message for an LMTP server.
 
-    :param host: the server's host, or the path of its Unix socket.
+    :param host: the server's host.
     :param port: its port.
     :param timeout: seconds for which the server may be silent; None for ever.
     """

@@ -13,7 +13,7 @@ from ._tracing import log_caught
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from ._relaytext import Refused, Reply
@@ -61,7 +61,7 @@ class MailmanProxy(PureProxy):
 
     worker_threads = 64
 
-    #: Where Mailman 3 listens for LMTP: host (or the path of a Unix socket) and port.
+    #: Where Mailman 3 listens for LMTP.
     mailman_host: str = "127.0.0.1"
     mailman_port: int = 8024
 
@@ -89,30 +89,44 @@ class MailmanProxy(PureProxy):
         """
         rcpttos = list(dict.fromkeys(rcpttos))
         with closing(_mailman_for(self, mailfrom, rcpttos, data)) as mailman:
-            try:
-                replies = mailman.offer()
-            except OSError as error:
-                print("got", error.__class__, file=smtpd_compat.DEBUGSTREAM)
-                return answer(rcpttos, dict.fromkeys(rcpttos, reply_in(error)))
-            lists = [to for to in rcpttos if is_accepting(replies[to])]
-            others = [to for to in rcpttos if not is_accepting(replies[to])]
-            later = _first_temporary(replies[to] for to in others)
-            if later:
-                return answer(rcpttos, dict.fromkeys(rcpttos, later))
-            refused = self._relay(mailfrom, others, data, kwargs)
-            later = _first_temporary(refused.values())
-            if later and len(refused) >= len(others):
-                return answer(rcpttos, {**dict.fromkeys(lists, later), **refused})
-            for to in lists:
-                print("sending message to", to, file=smtpd_compat.DEBUGSTREAM)
-            replies = dict(zip(lists, mailman.send()))
-        strangers = [to for to in lists if _is_unknown(replies[to])]
+            refused = self._deliver_past(mailman, mailfrom, rcpttos, data, kwargs)
+        return answer(rcpttos, refused)
+
+    def _deliver_past(
+        self,
+        mailman: _Mailman2 | _Mailman3,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes | str,
+        kwargs: Mapping[str, Any],
+    ) -> Refused:
+        """Deliver to upstream, then to Mailman; the recipients that were refused."""
+        try:
+            offered = mailman.offer()
+        except OSError as error:
+            print("got", error.__class__, file=smtpd_compat.DEBUGSTREAM)
+            return dict.fromkeys(rcpttos, reply_in(error))
+        undecided = [reply for reply in offered.values() if _is_open(reply)]
+        if undecided:
+            return dict.fromkeys(rcpttos, undecided[0])
+        lists = [to for to in rcpttos if is_accepting(offered[to])]
+        others = [to for to in rcpttos if not is_accepting(offered[to])]
+        refused = self._relay(mailfrom, others, data, kwargs)
+        undecided = [reply for reply in refused.values() if _is_open(reply)]
+        if undecided and len(refused) >= len(others):
+            refused.update(dict.fromkeys(lists, undecided[0]))
+            return refused
         for to in lists:
-            if to not in strangers and not is_accepting(replies[to]):
-                refused[to] = replies[to]
+            print("sending message to", to, file=smtpd_compat.DEBUGSTREAM)
+        strangers = []
+        for to, reply in zip(lists, mailman.send()):
+            if _is_unknown(reply):
+                strangers.append(to)
+            elif not is_accepting(reply):
+                refused[to] = reply
         if strangers:
             refused.update(self._relay(mailfrom, strangers, data, kwargs))
-        return answer(rcpttos, refused)
+        return refused
 
     def _relay(
         self,
@@ -130,8 +144,9 @@ class MailmanProxy(PureProxy):
         return dict(refused or {})
 
 
-def _first_temporary(replies: Iterable[Reply]) -> Reply | None:
-    return next((reply for reply in replies if is_temporary(reply)), None)
+def _is_open(reply: Reply) -> bool:
+    """Whether it may be otherwise when the client tries again."""
+    return not is_accepting(reply) and is_temporary(reply)
 
 
 def _mailman_for(
@@ -234,12 +249,17 @@ class _Mailman3:
         self._transaction.close()
 
     def offer(self) -> dict[str, Reply]:
-        """Ask which recipients are Mailman's.
+        """Ask which recipients are Mailman's, until it cannot tell for one of them.
 
-        :raises OSError: if it does not tell.
+        :raises OSError: if it does not answer.
         """
         self._transaction.begin(self._mailfrom, self._names, self._data)
-        return {to: self._offer_one(names) for to, names in self._names.items()}
+        replies: dict[str, Reply] = {}
+        for recipient, names in self._names.items():
+            replies[recipient] = self._offer_one(names)
+            if _is_open(replies[recipient]):
+                break
+        return replies
 
     def send(self) -> list[Reply]:
         """Hand the message over to those of the recipients that are Mailman's."""
@@ -249,7 +269,7 @@ class _Mailman3:
         reply = NO_REPLY
         for name in names:
             reply = self._transaction.offer(name)
-            if is_accepting(reply) or is_temporary(reply):
+            if is_accepting(reply) or _is_open(reply):
                 break
         return reply
 

@@ -97,8 +97,9 @@ class PureProxy(SMTPServer):
     ) -> Refused:
         """Send a message to the upstream server; to be called, or to be overridden.
 
-        :param mail_options: parameters of MAIL to send if upstream offers them; left
-            out unless the client gave one that the message does not show.
+        :param mail_options: parameters of MAIL that the client gave and the message
+            does not show, sent if upstream offers them; only ever given as
+            ``['SMTPUTF8']``, so that overriding methods can do without.
         :returns: the recipients that did not get the message, each with code and text
             of the reply (``(-1, 'ignore')`` if there was none).  An empty dictionary
             says that upstream took the message for all.

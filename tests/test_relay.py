@@ -1,0 +1,479 @@
+"""PureProxy: what reaches upstream, and what the client is told."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import smtplib
+import threading
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+
+import smtpd_compat
+from smtpd_compat import _relay
+from tests.support.serving import address, serving
+from tests.support.upstream import (
+    CLOSE,
+    SILENT,
+    Refusing,
+    Upstream,
+    nobody_listening,
+    upstream,
+)
+
+PATIENCE = 60
+UNAVAILABLE = (451, b"Error: next server is not available, try again later")
+MESSAGE = b"From: a@x\r\nSubject: test\r\n\r\n.dotted\r\n..\r\nlast\r\n"
+RELAYED = MESSAGE.replace(b"\r\n\r\n", b"\r\nX-Peer: 127.0.0.1\r\n\r\n", 1)
+
+
+@contextlib.contextmanager
+def proxy(remoteaddr: Any, cls: Any = None, **kwargs: Any) -> Iterator[Any]:
+    """A server that relays to *remoteaddr*, and a client connected to it."""
+    with serving(cls or smtpd_compat.PureProxy, remoteaddr, **kwargs) as server:
+        with smtplib.SMTP(*address(server), timeout=PATIENCE) as client:
+            client.ehlo()
+            yield client
+
+
+@contextlib.contextmanager
+def unserved(remoteaddr: Any, cls: Any = None) -> Iterator[Any]:
+    """A server that nobody serves, for calls of its methods."""
+    server = (cls or smtpd_compat.PureProxy)(("127.0.0.1", 0), remoteaddr, map={})
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def send(
+    client: smtplib.SMTP,
+    *rcpttos: str,
+    mailfrom: str = "from@x",
+    message: bytes = MESSAGE,
+) -> tuple[int, bytes]:
+    """Send a message; the reply to the end of the data."""
+    assert client.mail(mailfrom)[0] == 250
+    for to in rcpttos:
+        assert client.rcpt(to)[0] == 250
+    return client.data(message)
+
+
+def recipients(server: Upstream) -> list[str]:
+    """Who got a message."""
+    return [to for message in server.messages for to in message.rcpttos]
+
+
+# The matrix: what upstream does, and what the client then hears
+
+ALICE = "alice@x"
+BOB = "bob@x"
+
+NOTHING_TAKEN = [
+    *[({step: CLOSE}, UNAVAILABLE) for step in ("greeting", "EHLO", "MAIL", "RCPT")],
+    *[({step: CLOSE}, UNAVAILABLE) for step in ("DATA", "end of data")],
+    *[({step: SILENT}, UNAVAILABLE) for step in ("greeting", "EHLO", "MAIL", "RCPT")],
+    *[({step: SILENT}, UNAVAILABLE) for step in ("DATA", "end of data")],
+    *[
+        ({step: f"{code} {step} no"}, (int(code), f"{step} no".encode()))
+        for step in ("greeting", "MAIL", "RCPT", "DATA", "end of data")
+        for code in ("450", "554")
+    ],
+    *[
+        ({step: [f"421 {step} bye", CLOSE]}, (451, f"{step} bye".encode()))
+        for step in ("greeting", "MAIL", "RCPT", "DATA", "end of data")
+    ],
+    ({"EHLO": "502 no", "HELO": "504 nor this"}, (504, b"nor this")),
+    ({"EHLO": ["421 bye", CLOSE]}, UNAVAILABLE),
+    ({"RCPT": Refusing(bob=CLOSE)}, UNAVAILABLE),
+    ({"RCPT": Refusing(bob=SILENT)}, UNAVAILABLE),
+    ({"end of data": "nonsense"}, UNAVAILABLE),
+    ({"end of data": "longer than smtplib reads" * 400}, UNAVAILABLE),
+]
+
+
+@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [pytest.param(*case, id=str(case[0])[:60]) for case in NOTHING_TAKEN],
+)
+def test_what_upstream_did_not_take_is_not_acknowledged(
+    script: Any, expected: tuple[int, bytes], decode_data: bool
+) -> None:
+    class Hasty(smtpd_compat.PureProxy):
+        upstream_timeout = 0.2 if SILENT in str(script) else PATIENCE
+
+    with upstream(script) as server:
+        with proxy(server.address, Hasty, decode_data=decode_data) as client:
+            assert send(client, ALICE, BOB) == expected
+            assert client.noop()[0] == 250
+        assert server.messages == []
+
+
+@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        {},
+        {"EHLO": "502 no"},
+        {"RCPT": "251 will forward"},
+        {"QUIT": CLOSE},
+        {"QUIT": SILENT},
+        {"QUIT": "500 stay"},
+        {"end of data": ["250 taken", CLOSE]},
+    ],
+    ids=str,
+)
+def test_what_upstream_took_for_all_is_acknowledged_once(
+    script: Any, decode_data: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_relay, "_QUIT_TIMEOUT", 0.1)
+    with upstream(script) as server:
+        with proxy(server.address, decode_data=decode_data) as client:
+            assert send(client, ALICE, BOB) == (250, b"OK")
+        assert [message.data for message in server.messages] == [RELAYED]
+        assert recipients(server) == [ALICE, BOB]
+
+
+@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
+def test_a_message_taken_for_some_only_is_554_that_names_the_others(
+    decode_data: bool,
+) -> None:
+    with upstream({"RCPT": Refusing(bob="550 5.1.1 gone", eve="452 full")}) as server:
+        with proxy(server.address, decode_data=decode_data) as client:
+            code, text = send(client, ALICE, BOB, "eve@x")
+        assert recipients(server) == [ALICE]
+    assert code == 554
+    assert text.split(b"\n")[1:] == [b"<bob@x>: 550 5.1.1 gone", b"<eve@x>: 452 full"]
+
+
+@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
+def test_an_upstream_that_is_not_there_is_451(decode_data: bool) -> None:
+    with nobody_listening() as nowhere:
+        with proxy(nowhere, decode_data=decode_data) as client:
+            assert send(client, ALICE) == UNAVAILABLE
+
+
+def test_upstream_s_reply_of_several_lines_reaches_the_client() -> None:
+    with upstream({"MAIL": "553-5.7.1 not you\r\n553 5.7.1 go away"}) as server:
+        with proxy(server.address) as client:
+            assert send(client, ALICE) == (553, b"5.7.1 not you\n5.7.1 go away")
+
+
+def test_an_upstream_that_leaves_at_the_second_recipient_has_not_got_the_first() -> (
+    None
+):
+    """smtplib tells only of the second; a retry for both duplicates nothing."""
+    with upstream({"RCPT": Refusing(bob="421 bye")}) as server:
+        with unserved(server.address) as relay:
+            refused = relay._deliver("from@x", [ALICE, BOB], MESSAGE)
+        assert server.messages == []
+    assert refused == {ALICE: (421, b"bye"), BOB: (421, b"bye")}
+
+
+def test_a_recipient_given_twice_is_sent_once_and_can_be_tried_again() -> None:
+    with upstream({"RCPT": "451 later"}) as server:
+        with proxy(server.address) as client:
+            assert send(client, ALICE, ALICE) == (451, b"later")
+        assert server.verbs().count("RCPT") == 1
+
+
+# What goes upstream
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["a\r\n.\rb\nc\r\r\n.\n\r.\r\n", b"a\r\n.\rb\nc\r\r\n.\n\r.\r\n", "ü\r.\r\n.\n"],
+)
+def test_no_bare_cr_or_lf_and_no_early_end_go_upstream(data: bytes | str) -> None:
+    with upstream() as server:
+        with unserved(server.address) as relay:
+            assert relay.process_message("", "from@x", [ALICE], data) is None
+        [message] = server.messages
+    raw = data.encode() if isinstance(data, str) else data
+    rest = message.wire.replace(b"\r\n", b"")
+    assert b"\r" not in rest and b"\n" not in rest
+    assert b"\r\n.\r\n" not in b"\r\n" + message.wire
+    lines = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    assert message.data.split(b"\r\n")[: len(lines)] == lines
+
+
+def test_bytes_from_the_client_arrive_upstream_as_they_were() -> None:
+    body = bytes(set(range(256)) - set(b"\r\n")) + b"\r\n" + b"x" * 2000 + b"\r\n"
+    with upstream() as server:
+        with proxy(server.address) as client:
+            send(client, ALICE, message=b"A: 1\r\n\r\n" + body)
+        [message] = server.messages
+    assert message.data == b"A: 1\r\nX-Peer: 127.0.0.1\r\n\r\n" + body
+    assert message.mailfrom.endswith(" BODY=8BITMIME")
+
+
+@pytest.mark.parametrize("extensions", [(), ("SIZE",)])
+def test_8bit_content_is_sent_as_it_is_where_upstream_offers_no_8bitmime(
+    extensions: Any,
+) -> None:
+    with upstream(extensions=extensions) as server:
+        with proxy(server.address) as client:
+            assert send(client, ALICE, message=b"A: \xc3\xbc\r\n\r\n\xff\r\n")[0] == 250
+        [message] = server.messages
+    assert message.data == b"A: \xc3\xbc\r\nX-Peer: 127.0.0.1\r\n\r\n\xff\r\n"
+    assert "BODY" not in message.mailfrom
+
+
+def test_text_with_surrogate_escapes_goes_upstream_as_the_octets_it_came_from() -> None:
+    with upstream() as server:
+        with unserved(server.address) as relay:
+            text = b"A: \xff\n\n\xc3\xbc\n".decode("utf-8", "surrogateescape")
+            assert relay._deliver("from@x", [ALICE], text) == {}
+        [message] = server.messages
+    assert message.data == b"A: \xff\r\n\r\n\xc3\xbc\r\n"
+
+
+def test_the_null_reverse_path_stays_null() -> None:
+    with upstream() as server:
+        with proxy(server.address) as client:
+            assert send(client, ALICE, mailfrom="")[0] == 250
+        assert server.messages[0].mailfrom.split()[0] == "<>"
+
+
+def test_non_ascii_addresses_go_upstream_with_smtputf8() -> None:
+    with upstream(extensions=("8BITMIME", "SMTPUTF8")) as server:
+        with unserved(server.address) as relay:
+            refused = relay._deliver("jürgen@x", [ALICE, "zoë@ü.example"], "A: ü\n")
+        [message] = server.messages
+    assert refused == {}
+    assert message.mailfrom == "<jürgen@x> BODY=8BITMIME SMTPUTF8"
+    assert message.rcpttos == [ALICE, "zoë@ü.example"]
+    assert message.data == "A: ü\r\n".encode()
+
+
+def test_smtputf8_that_the_client_asked_for_is_passed_on_where_it_is_offered() -> None:
+    options = {"mail_options": ["BODY=8BITMIME", "SMTPUTF8"], "rcpt_options": []}
+    for extensions, expected in (
+        (("8BITMIME", "SMTPUTF8"), "<a@x> BODY=8BITMIME SMTPUTF8"),
+        (("8BITMIME",), "<a@x> BODY=8BITMIME"),
+    ):
+        with upstream(extensions=extensions) as server:
+            with unserved(server.address) as relay:
+                data = "A: ü\n\n".encode()
+                assert (
+                    relay.process_message("", "a@x", [ALICE], data, **options) is None
+                )
+            assert server.messages[0].mailfrom == expected
+            assert server.messages[0].data == "A: ü\r\n\r\n".encode()
+
+
+def test_without_smtputf8_upstream_a_non_ascii_recipient_is_refused() -> None:
+    with upstream() as server:
+        with proxy(server.address) as client:
+            client.mail("from@x")
+            client.rcpt(ALICE)
+            client.send("RCPT TO:<zoë@x>\r\n".encode())
+            assert client.getreply()[0] == 250
+            code, text = client.data(MESSAGE)
+        assert recipients(server) == [ALICE]
+    assert code == 554
+    assert text.endswith(rb"<zo\xeb@x>: 553 Error: next server does not offer SMTPUTF8")
+
+
+def test_without_smtputf8_upstream_a_non_ascii_sender_is_refused() -> None:
+    with upstream() as server:
+        with unserved(server.address) as relay:
+            reply = relay.process_message("", "zoë@x", [ALICE], b"\n")
+        assert server.messages == []
+    assert reply == "553 Error: next server does not offer SMTPUTF8"
+
+
+@pytest.mark.parametrize("bad", ["a\rb@x", 'a"\nDATA\n@x'])
+def test_an_address_with_a_line_end_is_refused_and_never_sent(bad: str) -> None:
+    with upstream() as server:
+        with unserved(server.address) as relay:
+            refused = relay._deliver("from@x", [bad, ALICE], MESSAGE)
+            assert refused == {bad: (553, "Error: address cannot be relayed")}
+            assert list(relay._deliver("from@x", [bad], MESSAGE)) == [bad]
+            assert list(relay._deliver(bad, [ALICE, BOB], MESSAGE)) == [ALICE, BOB]
+        assert recipients(server) == [ALICE]
+        assert not [command for command in server.commands if "DATA" in command[1:]]
+
+
+@pytest.mark.parametrize("peer", ["", None, ("::1", 25, 0, 0)])
+def test_every_kind_of_peer_can_send(peer: Any) -> None:
+    with upstream() as server:
+        with unserved(server.address) as relay:
+            assert relay.process_message(peer, "from@x", [ALICE], b"A: 1\n\n") is None
+        header = b"X-Peer: ::1\r\n" if peer else b""
+        assert server.messages[0].data == b"A: 1\r\n" + header + b"\r\n"
+
+
+# The hook
+
+
+def test_deliver_keeps_its_calls_of_smtplib() -> None:
+    """Programs' tests replace smtplib.SMTP, and look at what it was called with."""
+    with unserved(("up.example", 2525)) as relay, mock.patch("smtplib.SMTP") as smtp:
+        smtp.return_value.sendmail.return_value = {}
+        relay.process_message(("192.0.2.1", 4), "from@x", [ALICE], "A: 1\n\nbody\n")
+    assert smtp.mock_calls == [
+        mock.call(),
+        mock.call().connect("up.example", 2525),
+        mock.call().sendmail("from@x", [ALICE], "A: 1\nX-Peer: 192.0.2.1\n\nbody\n"),
+        mock.call().quit(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "reply"),
+    [
+        (smtplib.SMTPSenderRefused(552, b"bad", "from@x"), (552, b"bad")),
+        (smtplib.SMTPDataError(554, b"bad"), (554, b"bad")),
+        (smtplib.SMTPHeloError(500, b"bad"), (500, b"bad")),
+        (smtplib.SMTPConnectError(421, b"bad"), (421, b"bad")),
+        (smtplib.SMTPServerDisconnected("gone"), (-1, "ignore")),
+        (smtplib.SMTPNotSupportedError("gone"), (-1, "ignore")),
+        (ConnectionRefusedError(111, "gone"), (-1, "ignore")),
+        (TimeoutError("gone"), (-1, "ignore")),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("where", ["connect", "sendmail"])
+def test_deliver_reports_every_failure_as_the_original_does(
+    where: str,
+    error: Exception,
+    reply: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = io.StringIO()
+    with unserved(("up.example", 25)) as relay, mock.patch("smtplib.SMTP") as smtp:
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+        getattr(smtp.return_value, where).side_effect = error
+        refused = relay._deliver("from@x", [ALICE, BOB], "A: 1\n\n")
+    assert refused == {ALICE: reply, BOB: reply}
+    assert trace.getvalue() == f"got {type(error)}\n"
+
+
+def test_refusals_are_printed_on_the_debug_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with upstream({"RCPT": Refusing(bob="550 no")}) as server:
+        with unserved(server.address) as relay:
+            trace = io.StringIO()
+            monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+            for rcpttos in ([ALICE], [ALICE, BOB], [BOB]):
+                relay.process_message("", "from@x", rcpttos, b"")
+    assert trace.getvalue() == (
+        "we got some refusals: {}\n"
+        "we got some refusals: {'bob@x': (550, b'no')}\n"
+        "got SMTPRecipientsRefused\n"
+        "we got some refusals: {'bob@x': (550, b'no')}\n"
+    )
+
+
+def test_deliver_takes_a_single_recipient_as_smtplib_does() -> None:
+    with upstream() as server, unserved(server.address) as relay:
+        assert relay._deliver("from@x", ALICE, "A: 1\n\n") == {}
+        assert recipients(server) == [ALICE]
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (None, (250, b"OK")),
+        ({}, (250, b"OK")),
+        ({ALICE: (450, b"later")}, (450, b"later")),
+        ({ALICE: (-1, "ignore")}, UNAVAILABLE),
+    ],
+)
+def test_the_reply_tells_what_an_overridden_deliver_returned(
+    result: Any, expected: Any
+) -> None:
+    class Logging(smtpd_compat.PureProxy):
+        def _deliver(self, mailfrom: Any, rcpttos: Any, data: Any) -> Any:  # type: ignore[override]
+            assert (mailfrom, rcpttos) == ("from@x", [ALICE])
+            assert data + b"\n" == RELAYED.replace(b"\r\n", b"\n")
+            return result
+
+    with proxy(("127.0.0.1", 9), Logging) as client:
+        assert send(client, ALICE) == expected
+
+
+@pytest.mark.filterwarnings("ignore:.*process_message:DeprecationWarning")
+def test_an_old_process_message_can_call_deliver_with_text() -> None:
+    class Filter(smtpd_compat.PureProxy):
+        def process_message(  # type: ignore[override]
+            self, peer: Any, mailfrom: Any, rcpttos: Any, data: Any
+        ) -> Any:
+            lines = data.split("\n")
+            refused = self._deliver(mailfrom, rcpttos, "\n".join(lines))
+            return f"553 {sorted(refused)}" if refused else None
+
+    with upstream({"RCPT": Refusing(bob="550 no")}) as server:
+        with proxy(server.address, Filter) as client:
+            assert send(client, ALICE) == (250, b"OK")
+            assert send(client, BOB) == (553, b"['bob@x']")
+        assert [message.data for message in server.messages] == [MESSAGE]
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"decode_data": True}], ids=str)
+def test_smtputf8_is_refused_as_the_original_refuses_it(kwargs: Any) -> None:
+    with pytest.raises(ValueError, match=r"^PureProxy does not support SMTPUTF8\.$"):
+        smtpd_compat.PureProxy(
+            ("127.0.0.1", 0), None, map={}, enable_SMTPUTF8=True, **kwargs
+        )
+
+
+# A slow upstream
+
+
+def test_fifty_messages_wait_for_upstream_at_the_same_time() -> None:
+    """Upstream answers nobody before all fifty are there."""
+    crowd = threading.Barrier(50)
+
+    def when_all_are_here(accepted: object) -> str:
+        crowd.wait(PATIENCE)
+        return "250 taken"
+
+    replies: list[Any] = []
+
+    def client(number: int) -> None:
+        host, port = address(relay)
+        with smtplib.SMTP(host, port, timeout=PATIENCE) as connection:
+            connection.ehlo()
+            replies.append(send(connection, f"user{number}@x"))
+
+    with upstream({"end of data": when_all_are_here}) as server:
+        with serving(smtpd_compat.PureProxy, server.address) as relay:
+            threads = [threading.Thread(target=client, args=(n,)) for n in range(50)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert sorted(recipients(server)) == sorted(f"user{n}@x" for n in range(50))
+    assert replies == [(250, b"OK")] * 50
+
+
+def test_while_upstream_keeps_one_client_waiting_the_others_are_served() -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    def slowly(accepted: object) -> str:
+        asked.set()
+        assert released.wait(PATIENCE)
+        return "250 taken"
+
+    with upstream({"end of data": slowly}) as server:
+        with serving(smtpd_compat.PureProxy, server.address) as relay:
+            with smtplib.SMTP(*address(relay), timeout=PATIENCE) as slow:
+                with smtplib.SMTP(*address(relay), timeout=PATIENCE) as other:
+                    slow.ehlo()
+                    slow.mail("from@x")
+                    slow.rcpt(ALICE)
+                    slow.docmd("DATA")
+                    slow.send(MESSAGE + b".\r\n")
+                    assert asked.wait(PATIENCE)
+                    assert other.noop()[0] == 250
+                    assert server.messages == []
+                    released.set()
+                    assert slow.getreply() == (250, b"OK")
+        assert recipients(server) == [ALICE]
