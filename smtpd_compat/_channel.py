@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import errno
 from functools import partial
-from time import monotonic
 
 import smtpd_compat
 
@@ -94,7 +93,6 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             self._keep_lines_as_text()
             self._decode_data = True
         self._is_finished = False
-        self._last_heard = monotonic()
         self._set_rset_state()
         self.seen_greeting = ""
         self.extended_smtp = False
@@ -169,7 +167,9 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             carry (all but ASCII, unless MAIL said SMTPUTF8) leave as escapes.
         :raises TypeError: for anything else.
         """
-        if isinstance(msg, (bytes, bytearray)):
+        if isinstance(msg, str) and msg.isascii():
+            line = (msg + "\r\n").encode()
+        elif isinstance(msg, (bytes, bytearray)):
             _legacy.pushed_bytes(self)
             line = bytes(msg) + _END_OF_LINE
         else:
@@ -223,7 +223,12 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
                 return
             self.num_bytes += len(data)
         if self.smtp_state == self.DATA:
-            if self._text is None and not self.received_lines and self._is_plain():
+            if (
+                self._text is None
+                and not self.received_lines
+                and self._has_own_hooks()
+                and not tracing()
+            ):
                 self._text = MessageText()
             if self._text is not None:
                 if limit and self.num_bytes > limit:
@@ -237,7 +242,12 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
 
     def _whole_piece(self, piece: bytes) -> None:
         """Skip the two hooks where nobody can tell."""
-        if self.received_lines or self._text is not None or not self._is_plain():
+        if (
+            self.received_lines
+            or self._text is not None
+            or tracing()
+            or not self._has_own_hooks()
+        ):
             super()._whole_piece(piece)
         elif self.smtp_state == self.COMMAND:
             self.num_bytes = len(piece)
@@ -297,10 +307,6 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             self.received_lines = [self._decode(piece) for piece in self.received_lines]
             self.found_terminator()
 
-    def _is_plain(self) -> bool:
-        """Whether nobody can tell how a line or a message is kept while it arrives."""
-        return self._has_own_hooks() and not tracing()
-
     def _has_own_hooks(self) -> bool:
         """Whether the hooks of asynchat are neither overridden nor patched."""
         cls = type(self)
@@ -358,7 +364,7 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         if getattr(server, "worker_threads", 0) and server._hand_to_worker(
             call, self._answered
         ):
-            self._awaits_answer = True
+            self._await_answer()
         else:
             self._answer_message(call())
 

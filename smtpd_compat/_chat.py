@@ -11,8 +11,6 @@ and what is pushed during a turn leaves in one segment.
 
 from __future__ import annotations
 
-from time import monotonic
-
 import smtpd_compat
 from smtpd_compat import asynchat, asyncore
 
@@ -50,12 +48,14 @@ class Chat(asynchat.async_chat):
     __corked = False
     #: What was pushed last; reset where it matters whether anything has been.
     _last_output: bytes = b""
-    #: When something was last received, by `time.monotonic`.
-    _last_heard = float("inf")
+    #: When it was first seen, by `time.monotonic`, that nothing had come for a while.
+    _silent_since: float | None = None
     #: The message is with a worker: nothing is read until it has been answered.
     _awaits_answer = False
     #: What the next turn that asyncore gives is for.
     __deferred: Callable[[], None] | None = None
+    #: Whether one of these, a close or unsent output may keep it from being read.
+    _is_special = False
     #: Silent, and does not even take the farewell.
     __is_abandoned = False
     #: Tells `smtpd_compat.loop` that this channel, by descriptor, wants to be asked.
@@ -77,26 +77,28 @@ class Chat(asynchat.async_chat):
 
     def readable(self) -> bool:
         """Whether to read from the client; asked in every turn of the loop."""
+        return not self._is_special or self._is_specially_readable()
+
+    def writable(self) -> bool:
+        """Whether there is something to send, or to do."""
+        if self._is_special and (self.__deferred is not None or self._fileno is None):
+            return self._fileno is not None
+        return True if self.producer_fifo else not self.connected
+
+    def _is_specially_readable(self) -> bool:
         if self.__is_abandoned:
             self.handle_close()
         if self._awaits_answer or self.__deferred is not None or self._fileno is None:
             return False
         unsent = self.producer_fifo
+        self._is_special = bool(unsent)
         return not (
             unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
         )
 
-    def writable(self) -> bool:
-        """Whether there is something to send, or to do."""
-        if self._fileno is None:
-            return False
-        return bool(
-            self.producer_fifo or self.__deferred is not None or not self.connected
-        )
-
     def handle_read_event(self) -> None:
         """Read what there is, and answer it."""
-        self._last_heard = monotonic()
+        self._silent_since = None
         self._take_turn(self.handle_read)
 
     def handle_write_event(self) -> None:
@@ -115,9 +117,15 @@ class Chat(asynchat.async_chat):
         except OSError:
             pass
 
+    def _await_answer(self) -> None:
+        """Read and consume nothing until `_awaits_answer` is false again."""
+        self._awaits_answer = True
+        self._is_special = True
+
     def _defer(self, work: Callable[[], None]) -> None:
         """Have *work* done in a turn of its own, before anything else is read."""
         self.__deferred = work
+        self._is_special = True
         self._tell()
 
     def _take_turn(self, work: Callable[[], None]) -> None:
@@ -142,8 +150,12 @@ class Chat(asynchat.async_chat):
                 work = self._consume
         finally:
             self.__corked = False
-            self._send_turn()
-            self._tell()
+            unsent = self.producer_fifo
+            if unsent and self.connected and self._send_gathered() and unsent:
+                # What is left is the end of the connection, or a producer.
+                self.initiate_send()
+            if self._changed is not None:
+                self._changed(self._fileno)
 
     def _could_answer(self) -> bool:
         try:
@@ -160,15 +172,22 @@ class Chat(asynchat.async_chat):
         if self._could_answer():
             self._consume()
 
-    def _close_if_idle(self, since: float) -> None:
-        """Take leave if nothing was heard after *since* (of ``time.monotonic``)."""
-        if self._last_heard >= since or self._awaits_answer:
+    def _close_if_idle(self, now: float, timeout: float) -> None:
+        """Take leave if nothing has been received for *timeout* seconds.
+
+        :param now: the time of the look, by `time.monotonic`; time counts from the
+            first look after the client was last heard.
+        """
+        if self._silent_since is None or self._awaits_answer:
+            self._silent_since = now
+        if now - self._silent_since < timeout:
             return
         if self._is_finished or self.__deferred is not None:
             self.__is_abandoned = True
+            self._is_special = True
             self._tell()
         else:
-            self._last_heard = monotonic()
+            self._silent_since = now
             self._defer(self._say_timeout)
 
     def _tell(self) -> None:
@@ -176,24 +195,17 @@ class Chat(asynchat.async_chat):
         if self._changed is not None:
             self._changed(self._fileno)
 
-    def _send_turn(self) -> None:
-        """Send the turn's output in one piece, and close if it ends with that."""
-        if not self.producer_fifo or not self.connected:
-            return
-        sent = self._send_gathered()
-        if sent and self.producer_fifo:
-            # What is left is the end of the connection, or a producer.
-            self.initiate_send()
-
     def _send_gathered(self) -> bool:
-        """Send what was pushed; False if not all of it went out."""
+        """Send what was pushed, in one piece; False if not all of it went out."""
         unsent = self.producer_fifo
-        pieces = []
-        while unsent and isinstance(unsent[0], bytes):
-            pieces.append(unsent.popleft())
-        if not pieces:
+        if not isinstance(unsent[0], bytes):
             return True
-        output = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        output = unsent.popleft()
+        if unsent and isinstance(unsent[0], bytes):
+            pieces = [output]
+            while unsent and isinstance(unsent[0], bytes):
+                pieces.append(unsent.popleft())
+            output = b"".join(pieces)
         try:
             sent = self.send(output)
         except OSError:
@@ -201,6 +213,7 @@ class Chat(asynchat.async_chat):
             return False
         if sent < len(output):
             unsent.appendleft(output[sent:])
+            self._is_special = True
             return False
         return True
 
@@ -212,7 +225,8 @@ class Chat(asynchat.async_chat):
         """
         corked = self.__corked
         if corked:
-            self._send_gathered()
+            if self.producer_fifo:
+                self._send_gathered()
             self.__corked = False
         try:
             work()
@@ -229,6 +243,7 @@ class Chat(asynchat.async_chat):
             return
         asynchat.async_chat.initiate_send(self)
         if self.producer_fifo:
+            self._is_special = True
             self._tell()
 
     def _send_line(self, line: bytes) -> None:
@@ -260,9 +275,10 @@ class Chat(asynchat.async_chat):
 
     def close(self) -> None:
         """Close the connection."""
-        if self.__corked and self.connected:
+        if self.__corked and self.connected and self.producer_fifo:
             self._send_gathered()
         self._is_finished = True
+        self._is_special = True
         asynchat.async_chat.close(self)
 
     # Input
@@ -308,35 +324,42 @@ class Chat(asynchat.async_chat):
             if self._is_finished or start >= len(unread):
                 self.ac_in_buffer = b""
                 return
-            terminator = self.get_terminator()
-            if not terminator:
-                self._collect(start, len(unread))
-            elif isinstance(terminator, int):
-                end = min(start + terminator, len(unread))
-                self._collect(start, end)
-                self.terminator = terminator - (end - start)
-                if not self.terminator:
+            terminator = self.terminator
+            if not terminator or isinstance(terminator, int):
+                self._consume_by_count(terminator, start, len(unread))
+                continue
+            if self.__at_start_of_data:
+                if _EMPTY_DATA.startswith(unread[start : start + 3]):
+                    if len(unread) - start < 3:
+                        return
+                    self.__at_start_of_data = False
+                    self.__position = start + 3
                     self._end_piece()
-            elif self.__at_start_of_data and _EMPTY_DATA.startswith(
-                unread[start : start + 3]
-            ):
-                if len(unread) - start < 3:
-                    return
-                self.__at_start_of_data = False
-                self.__position = start + 3
-                self._end_piece()
-            else:
-                self.__at_start_of_data = False
-                end = _find(unread, terminator, start)
-                if end >= 0:
-                    self.__position = end + len(terminator)
-                    self._whole_piece(unread[start:end])
                     continue
-                held = _prefix_at_end(unread, terminator)
-                end = max(start, len(unread) - held)
-                self._collect(start, end)
-                if held:
-                    return
+                self.__at_start_of_data = False
+            if terminator == _END_OF_DATA and unread.find(b".", start) < 0:
+                # Most of a message has no dot; one octet is found faster than five.
+                end = -1
+            else:
+                end = unread.find(terminator, start)
+            if end >= 0:
+                self.__position = end + len(terminator)
+                self._whole_piece(unread[start:end])
+                continue
+            held = _prefix_at_end(unread, terminator)
+            self._collect(start, max(start, len(unread) - held))
+            if held:
+                return
+
+    def _consume_by_count(self, count: int | None, start: int, end: int) -> None:
+        """Consume *count* octets, or whatever there is, as asynchat does."""
+        if count:
+            end = min(start + count, end)
+        self._collect(start, end)
+        if count:
+            self.terminator = count - (end - start)
+            if not self.terminator:
+                self._end_piece()
 
     def _whole_piece(self, piece: bytes) -> None:
         """What came in one piece up to its terminator."""
@@ -359,14 +382,6 @@ class Chat(asynchat.async_chat):
     def _is_own(self, hook: str) -> bool:
         """Whether *hook* is what this package or asyncore defines."""
         return getattr(getattr(self, hook), "__func__", None) is _OWN[hook]
-
-
-def _find(text: bytes, terminator: bytes, start: int) -> int:
-    """Where *terminator* stands in *text* from *start* on; -1 if it does not."""
-    # Most of a message has no dot, and one octet is looked for much faster than five.
-    if terminator == _END_OF_DATA and text.find(b".", start) < 0:
-        return -1
-    return text.find(terminator, start)
 
 
 def _prefix_at_end(text: bytes, terminator: bytes) -> int:

@@ -99,25 +99,21 @@ class Commands:
             return
         verb, space, rest = line.partition(" ")
         verb = verb.upper()
-        argument = rest.strip() if space else None
         method = getattr(self, "smtp_" + verb, None)
-        if size > self._command_limit(verb, known=bool(method)):
+        limit = self.command_size_limit
+        if self.extended_smtp:
+            limits = self.command_size_limits
+            # A verb of the client's own is not stored, or many would fill the memory.
+            limit = limits[verb] if method else limits.copy()[verb]
+        if size > limit:
             self.push("500 Error: line too long")
         elif not method:
             self.push(f'500 Error: command "{echo(verb)}" not recognized')
         elif getattr(method, "__func__", None) in _OWN_COMMANDS:
-            method(argument)
+            method(rest.strip() if space else None)
         else:
+            argument = rest.strip() if space else None
             self._ungathered(partial(self._run_foreign, method, verb, argument))
-
-    def _command_limit(self, verb: str, known: bool) -> int:
-        if not self.extended_smtp:
-            return self.command_size_limit
-        limits = self.command_size_limits
-        if known or verb in limits:
-            return limits[verb]
-        # Not stored, or clients would fill the memory with verbs of their own.
-        return limits.default_factory() if limits.default_factory else 0
 
     def _run_foreign(
         self, method: Callable[[str | None], Any], verb: str, arg: str | None
@@ -199,7 +195,8 @@ class Commands:
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
             return
-        if tracing():
+        traced = tracing()
+        if traced:
             print("===> MAIL", arg, file=smtpd_compat.DEBUGSTREAM)
         path = self._path("FROM:", arg)
         if path is None:
@@ -217,7 +214,7 @@ class Commands:
         self.mailfrom = address
         self.mail_options = options
         self.require_SMTPUTF8 = self.enable_SMTPUTF8 and "SMTPUTF8" in options
-        if tracing():
+        if traced:
             print("sender:", self.mailfrom, file=smtpd_compat.DEBUGSTREAM)
         self.push("250 OK")
 
@@ -226,7 +223,8 @@ class Commands:
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
             return
-        if tracing():
+        traced = tracing()
+        if traced:
             print("===> RCPT", arg, file=smtpd_compat.DEBUGSTREAM)
         if not self.mailfrom:
             self.push("503 Error: need MAIL command")
@@ -244,7 +242,7 @@ class Commands:
             self.push("452 Too many recipients")
             return
         self.rcpttos.append(path[0])
-        if tracing():
+        if traced:
             print("recips:", self.rcpttos, file=smtpd_compat.DEBUGSTREAM)
         self.push("250 OK")
 

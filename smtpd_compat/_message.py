@@ -86,10 +86,10 @@ def message_text(wire: bytes) -> bytes:
 def utf8(received: bytes | str) -> str | None:
     """*received* as text, None if it is not UTF-8 (or stands for what is not)."""
     try:
-        if isinstance(received, str):
-            if not received.isascii():
-                received.encode("utf-8")
-            return received
-        return received.decode("utf-8")
+        if isinstance(received, bytes):
+            return received.decode()
+        if not received.isascii():
+            received.encode()
+        return received
     except UnicodeError:
         return None
