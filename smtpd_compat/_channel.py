@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 from functools import partial
+from time import monotonic
 
 import smtpd_compat
 
@@ -25,7 +26,13 @@ _END_OF_LINE = b"\r\n"
 _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 
 
-class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, Chat):
+class SMTPChannel(
+    Commands,
+    _legacy.OldChannelNames,
+    _legacy.TextHooks,
+    _legacy.ForwardsToSocket,
+    Chat,
+):
     """The conversation with one client.
 
     :param server: the `SMTPServer` that accepted the client, as ``smtp_server``.
@@ -65,9 +72,9 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
     _dotsep: int | str = ord(b".")
     _newline: bytes | str = b"\n"
 
-    _decoder: Any = None
+    _smtpd_decoder: Any = None
     #: The message, while it arrives and nobody can tell how it is kept.
-    _text: MessageText | None = None
+    _smtpd_text: MessageText | None = None
 
     def __init__(
         self,
@@ -90,9 +97,11 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
                 "decode_data and enable_SMTPUTF8 cannot be set to True at the same time"
             )
         if decode_data:
-            self._keep_lines_as_text()
+            self._smtpd_keep_lines_as_text()
             self._decode_data = True
-        self._is_finished = False
+        self._smtpd_is_finished = False
+        if getattr(server, "idle_timeout", None) is not None:
+            self._smtpd_last_heard = monotonic()
         self._set_rset_state()
         self.seen_greeting = ""
         self.extended_smtp = False
@@ -106,7 +115,7 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             if error.errno not in _GONE:
                 raise
             return
-        self._send_at_once()
+        self._smtpd_send_at_once()
         if tracing():
             print("Peer:", repr(self.peer), file=smtpd_compat.DEBUGSTREAM)
         self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
@@ -118,24 +127,26 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             return empty
         return super().__getattr__(name)
 
-    def _keep_lines_as_text(self) -> None:
+    def _smtpd_keep_lines_as_text(self) -> None:
         self._emptystring = ""
         self._linesep = "\r\n"
         self._dotsep = "."
         self._newline = "\n"
 
-    def _adopt_settings(self, settings: dict[str, Any]) -> None:
+    def _smtpd_adopt_settings(self, settings: dict[str, Any]) -> None:
         """Take from the server what ``__init__`` of a subclass did not."""
-        if "map" in settings and self.connected:
+        map = settings.get("map", self._map)
+        if map is not self._map and self.connected:
+            descriptor = self._fileno
             self.del_channel()
-            self._map = settings["map"]
+            self._fileno, self._map = descriptor, map
             self.add_channel()
         if self.data_size_limit == smtpd_compat.DATA_SIZE_DEFAULT:
             self.data_size_limit = settings.get("data_size_limit", self.data_size_limit)
         if settings.get("enable_SMTPUTF8"):
             self.enable_SMTPUTF8 = True
         if settings.get("decode_data"):
-            self._keep_lines_as_text()
+            self._smtpd_keep_lines_as_text()
             self._decode_data = True
 
     # The transaction
@@ -149,7 +160,7 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         self.rcpt_options = []
         self.require_SMTPUTF8 = False
         self.num_bytes = 0
-        self._text = None
+        self._smtpd_text = None
         self.set_terminator(_END_OF_LINE)
 
     def _set_rset_state(self) -> None:
@@ -175,37 +186,39 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
         else:
             encoding = "utf-8" if self.require_SMTPUTF8 else "ascii"
             line = (msg + "\r\n").encode(encoding, "backslashreplace")
-        self._send_line(line)
+        self._smtpd_send_line(line)
 
     # Failing and ending
 
-    def _answer_failure(self) -> None:
+    def _smtpd_answer_failure(self) -> None:
         """After an exception: tell the client, and begin with a clean slate.
 
         A reply that came from an overridden handle_error is the one that counts.
         """
-        if self._is_finished or not self.connected:
+        if self._smtpd_is_finished or not self.connected:
             return
-        if self._is_collecting:
+        if self._smtpd_is_collecting:
             # In the middle of a line or of a message: what follows is no command.
-            self._is_collecting = False
-            if not self._last_output:
+            self._smtpd_is_collecting = False
+            if not self._smtpd_last_output:
                 self.push("421 Error: local error in processing, closing connection")
             self.close_when_done()
             return
         self.received_lines = []
         self._set_post_data_state()
-        if not self._last_output:
+        if not self._smtpd_last_output:
             self.push("451 Error: local error in processing")
 
-    def _say_timeout(self) -> None:
+    def _smtpd_say_timeout(self) -> None:
         self.push("421 Error: timeout exceeded, closing connection")
         self.close_when_done()
 
     def close(self) -> None:
         """Close the connection."""
         Chat.close(self)
-        closed = getattr(self.__dict__.get("smtp_server"), "_channel_closed", None)
+        closed = getattr(
+            self.__dict__.get("smtp_server"), "_smtpd_channel_closed", None
+        )
         if closed is not None:
             closed()
 
@@ -224,59 +237,60 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             self.num_bytes += len(data)
         if self.smtp_state == self.DATA:
             if (
-                self._text is None
+                self._smtpd_text is None
                 and not self.received_lines
-                and self._has_own_hooks()
+                and self._smtpd_has_own_hooks()
                 and not tracing()
             ):
-                self._text = MessageText()
-            if self._text is not None:
+                self._smtpd_text = MessageText()
+            if self._smtpd_text is not None:
                 if limit and self.num_bytes > limit:
-                    self._text = MessageText()
+                    self._smtpd_text = MessageText()
                 else:
-                    self._text.feed(data)
+                    self._smtpd_text.feed(data)
                 return
-        self.received_lines.append(
-            self._decode(data) if self._emptystring == "" else data
-        )
+        if self._emptystring == "" and isinstance(data, bytes):
+            self.received_lines.append(self._smtpd_decode(data))
+        else:
+            self.received_lines.append(data)
 
-    def _whole_piece(self, piece: bytes) -> None:
+    def _smtpd_whole_piece(self, piece: bytes) -> None:
         """Skip the two hooks where nobody can tell."""
         if (
             self.received_lines
-            or self._text is not None
+            or self._smtpd_text is not None
             or tracing()
-            or not self._has_own_hooks()
+            or not self._smtpd_has_own_hooks()
         ):
-            super()._whole_piece(piece)
+            super()._smtpd_whole_piece(piece)
         elif self.smtp_state == self.COMMAND:
             self.num_bytes = len(piece)
-            self._run_command(piece)
+            self._smtpd_run_command(piece)
         elif self.smtp_state == self.DATA:
             if self.data_size_limit:
                 self.num_bytes = len(piece)
-            self._end_data(piece)
+            self._smtpd_end_data(piece)
         else:
-            super()._whole_piece(piece)
+            super()._smtpd_whole_piece(piece)
 
     def found_terminator(self) -> None:
         """Run the command, or hand over the message, that has arrived."""
-        if self._text is not None:
-            received: Any = self._text.finish()
+        if self._smtpd_text is not None:
+            received: Any = self._smtpd_text.finish()
         else:
-            received = self._joined_lines()
+            received = self._smtpd_joined_lines()
         self.received_lines = []
         if tracing():
             print("Data:", repr(received), file=smtpd_compat.DEBUGSTREAM)
         if self.smtp_state == self.COMMAND:
-            self._run_command(received)
+            self._smtpd_run_command(received)
         elif self.smtp_state == self.DATA:
-            self._end_data(received)
+            self._smtpd_end_data(received)
         else:
             self.push("451 Internal confusion")
             self.num_bytes = 0
 
-    def _joined_lines(self) -> bytes | str:
+    def _smtpd_joined_lines(self) -> bytes | str:
         pieces = self.received_lines
         if self._emptystring == b"":
             try:
@@ -284,30 +298,12 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             except TypeError:  # an overridden collect_incoming_data decoded them
                 pass
         text = "".join(
-            piece if isinstance(piece, str) else self._decode(piece) for piece in pieces
+            piece if isinstance(piece, str) else self._smtpd_decode(piece)
+            for piece in pieces
         )
-        if self._decoder is not None:
-            text += self._decoder.decode(b"", True)
-        return text
+        return text + self._smtpd_decode(b"", final=True)
 
-    def _end_piece(self) -> None:
-        if self._has_own_hooks():
-            self.found_terminator()
-        else:
-            self._ungathered(self._end_piece_of_old)
-
-    def _end_piece_of_old(self) -> None:
-        """Call an overridden found_terminator, with lines as text if it needs that."""
-        try:
-            self.found_terminator()
-        except TypeError as error:
-            if not _legacy.wants_text(self, error):
-                raise
-            self._keep_lines_as_text()
-            self.received_lines = [self._decode(piece) for piece in self.received_lines]
-            self.found_terminator()
-
-    def _has_own_hooks(self) -> bool:
+    def _smtpd_has_own_hooks(self) -> bool:
         """Whether the hooks of asynchat are neither overridden nor patched."""
         cls = type(self)
         return (
@@ -317,26 +313,28 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
             and "collect_incoming_data" not in self.__dict__
         )
 
-    def _decode(self, data: bytes) -> str:
+    def _smtpd_decode(self, data: bytes, final: bool = False) -> str:
         """Decode UTF-8 cut anywhere; octets that are none become lone surrogates."""
-        if self._decoder is None:
-            self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        return self._decoder.decode(data)  # type: ignore[no-any-return]
+        if self._smtpd_decoder is None:
+            self._smtpd_decoder = codecs.getincrementaldecoder("utf-8")(
+                "surrogateescape"
+            )
+        return self._smtpd_decoder.decode(data, final)  # type: ignore[no-any-return]
 
     # Messages
 
-    def _end_data(self, received: bytes | str) -> None:
+    def _smtpd_end_data(self, received: bytes | str) -> None:
         limit = self.data_size_limit
         if limit and self.num_bytes > limit:
             self._set_post_data_state()
             self.push("552 Error: Too much mail data")
             return
-        if self._text is None:
+        if self._smtpd_text is None:
             if isinstance(received, str):
                 received = received.encode("utf-8", "surrogateescape")
             received = message_text(received)
         else:
-            self._text = None
+            self._smtpd_text = None
         if self._decode_data:
             text = utf8(received)
             if text is None:
@@ -345,9 +343,9 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
                 return
             received = text
         self.received_data = received
-        self._hand_over()
+        self._smtpd_hand_over()
 
-    def _hand_over(self) -> None:
+    def _smtpd_hand_over(self) -> None:
         """Give the message to the server's ``process_message``, for its reply."""
         server = self.smtp_server
         handler = server.process_message
@@ -361,26 +359,26 @@ class SMTPChannel(Commands, _legacy.OldChannelNames, _legacy.ForwardsToSocket, C
                 "rcpt_options": self.rcpt_options,
             }
             call = _legacy.handler_call(handler, envelope, self.received_data, options)
-        if getattr(server, "worker_threads", 0) and server._hand_to_worker(
-            call, self._answered
+        if getattr(server, "worker_threads", 0) and server._smtpd_hand_to_worker(
+            call, self._smtpd_answered
         ):
-            self._await_answer()
+            self._smtpd_await_answer()
         else:
-            self._answer_message(call())
+            self._smtpd_answer_message(call())
 
-    def _answer_message(self, status: Any) -> None:
+    def _smtpd_answer_message(self, status: Any) -> None:
         self.received_lines = []
         self._set_post_data_state()
         self.push(status or "250 OK")
 
-    def _answered(self, outcome: Callable[[], Any]) -> None:
+    def _smtpd_answered(self, outcome: Callable[[], Any]) -> None:
         """On the loop's thread: a worker has the reply, or the exception."""
-        self._awaits_answer = False
-        self._defer(partial(self._read_on, outcome))
+        self._smtpd_awaits_answer = False
+        self._smtpd_defer(partial(self._smtpd_read_on, outcome))
 
-    def _read_on(self, outcome: Callable[[], Any]) -> None:
-        self._answer_message(outcome())
-        self._consume()
+    def _smtpd_read_on(self, outcome: Callable[[], Any]) -> None:
+        self._smtpd_answer_message(outcome())
+        self._smtpd_consume()
 
 
 _FOUND_TERMINATOR = SMTPChannel.found_terminator

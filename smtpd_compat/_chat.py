@@ -11,6 +11,8 @@ and what is pushed during a turn leaves in one segment.
 
 from __future__ import annotations
 
+from time import monotonic
+
 import smtpd_compat
 from smtpd_compat import asynchat, asyncore
 
@@ -37,37 +39,40 @@ class Chat(asynchat.async_chat):
     socket: Any
     terminator: Any
     _fileno: Any
+    _map: dict[int, Any]
 
-    # Subclasses exist whose __init__ never calls ours; these serve them too.
+    # Whatever the original does not have is called _smtpd_..., here and in the other
+    # classes that programs subclass: their subclasses have names of their own.  And
+    # some never call our __init__, so that state begins in the class.
 
-    __input = b""
-    __position = 0
-    __at_start_of_data = False
+    _smtpd_input = b""
+    _smtpd_position = 0
+    _smtpd_at_start_of_data = False
     #: A hook is being given a piece of input; if it fails, the rest means nothing.
-    _is_collecting = False
-    __corked = False
+    _smtpd_is_collecting = False
+    _smtpd_corked = False
     #: What was pushed last; reset where it matters whether anything has been.
-    _last_output: bytes = b""
-    #: When it was first seen, by `time.monotonic`, that nothing had come for a while.
-    _silent_since: float | None = None
+    _smtpd_last_output: bytes = b""
+    #: When something was last received, by `time.monotonic`; None while nobody asks.
+    _smtpd_last_heard: float | None = None
     #: The message is with a worker: nothing is read until it has been answered.
-    _awaits_answer = False
+    _smtpd_awaits_answer = False
     #: What the next turn that asyncore gives is for.
-    __deferred: Callable[[], None] | None = None
+    _smtpd_deferred: Callable[[], None] | None = None
     #: Whether one of these, a close or unsent output may keep it from being read.
-    _is_special = False
+    _smtpd_is_special = False
     #: Silent, and does not even take the farewell.
-    __is_abandoned = False
+    _smtpd_is_abandoned = False
     #: Tells `smtpd_compat.loop` that this channel, by descriptor, wants to be asked.
-    _changed: Callable[[int], None] | None = None
+    _smtpd_changed: Callable[[int], None] | None = None
     #: After QUIT, or closed: nothing that the client says counts any more.
-    _is_finished = False
+    _smtpd_is_finished = False
 
-    def _answer_failure(self) -> None:
+    def _smtpd_answer_failure(self) -> None:
         """Bring the conversation back into order after an exception."""
         raise NotImplementedError
 
-    def _say_timeout(self) -> None:
+    def _smtpd_say_timeout(self) -> None:
         """Take leave of a client that has been silent for too long."""
         raise NotImplementedError
 
@@ -77,38 +82,45 @@ class Chat(asynchat.async_chat):
 
     def readable(self) -> bool:
         """Whether to read from the client; asked in every turn of the loop."""
-        return not self._is_special or self._is_specially_readable()
+        return not self._smtpd_is_special or self._smtpd_is_specially_readable()
 
     def writable(self) -> bool:
         """Whether there is something to send, or to do."""
-        if self._is_special and (self.__deferred is not None or self._fileno is None):
+        if self._smtpd_is_special and (
+            self._smtpd_deferred is not None or self._fileno is None
+        ):
             return self._fileno is not None
         return True if self.producer_fifo else not self.connected
 
-    def _is_specially_readable(self) -> bool:
-        if self.__is_abandoned:
+    def _smtpd_is_specially_readable(self) -> bool:
+        if self._smtpd_is_abandoned:
             self.handle_close()
-        if self._awaits_answer or self.__deferred is not None or self._fileno is None:
+        if (
+            self._smtpd_awaits_answer
+            or self._smtpd_deferred is not None
+            or self._fileno is None
+        ):
             return False
         unsent = self.producer_fifo
-        self._is_special = bool(unsent)
+        self._smtpd_is_special = bool(unsent)
         return not (
             unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
         )
 
     def handle_read_event(self) -> None:
         """Read what there is, and answer it."""
-        self._silent_since = None
-        self._take_turn(self.handle_read)
+        if self._smtpd_last_heard is not None:
+            self._smtpd_last_heard = monotonic()
+        self._smtpd_take_turn(self.handle_read)
 
     def handle_write_event(self) -> None:
         """Do what was deferred, or send what waits."""
-        work = self.__deferred
+        work = self._smtpd_deferred
         if work is None:
             super().handle_write_event()
         else:
-            self.__deferred = None
-            self._take_turn(work)
+            self._smtpd_deferred = None
+            self._smtpd_take_turn(work)
 
     def handle_expt(self) -> None:
         """Drop an urgent octet (MSG_OOB), which would be reported for ever."""
@@ -117,20 +129,20 @@ class Chat(asynchat.async_chat):
         except OSError:
             pass
 
-    def _await_answer(self) -> None:
-        """Read and consume nothing until `_awaits_answer` is false again."""
-        self._awaits_answer = True
-        self._is_special = True
+    def _smtpd_await_answer(self) -> None:
+        """Read and consume nothing until `_smtpd_awaits_answer` is false again."""
+        self._smtpd_awaits_answer = True
+        self._smtpd_is_special = True
 
-    def _defer(self, work: Callable[[], None]) -> None:
+    def _smtpd_defer(self, work: Callable[[], None]) -> None:
         """Have *work* done in a turn of its own, before anything else is read."""
-        self.__deferred = work
-        self._is_special = True
-        self._tell()
+        self._smtpd_deferred = work
+        self._smtpd_is_special = True
+        self._smtpd_tell()
 
-    def _take_turn(self, work: Callable[[], None]) -> None:
+    def _smtpd_take_turn(self, work: Callable[[], None]) -> None:
         """Do *work*; after an exception, answer the failure; send what was pushed."""
-        self.__corked = True
+        self._smtpd_corked = True
         try:
             while True:
                 try:
@@ -139,27 +151,27 @@ class Chat(asynchat.async_chat):
                 except asyncore.ExitNow:
                     raise
                 except Exception:
-                    self._last_output = b""
-                    if not self._is_own("handle_error"):
+                    self._smtpd_last_output = b""
+                    if not self._smtpd_is_own("handle_error"):
                         # asyncore calls it, and it has its say before we answer.
-                        self._defer(self._recover)
+                        self._smtpd_defer(self._smtpd_recover)
                         raise
                     log_caught(self, "keeping")
-                    if not self._could_answer():
+                    if not self._smtpd_could_answer():
                         return
-                work = self._consume
+                work = self._smtpd_consume
         finally:
-            self.__corked = False
+            self._smtpd_corked = False
             unsent = self.producer_fifo
-            if unsent and self.connected and self._send_gathered() and unsent:
+            if unsent and self.connected and self._smtpd_send_gathered() and unsent:
                 # What is left is the end of the connection, or a producer.
                 self.initiate_send()
-            if self._changed is not None:
-                self._changed(self._fileno)
+            if self._smtpd_changed is not None:
+                self._smtpd_changed(self._fileno)
 
-    def _could_answer(self) -> bool:
+    def _smtpd_could_answer(self) -> bool:
         try:
-            self._answer_failure()
+            self._smtpd_answer_failure()
         except asyncore.ExitNow:
             raise
         except Exception:  # noqa: BLE001 - or it would be answered for ever
@@ -168,34 +180,33 @@ class Chat(asynchat.async_chat):
             return False
         return True
 
-    def _recover(self) -> None:
-        if self._could_answer():
-            self._consume()
+    def _smtpd_recover(self) -> None:
+        if self._smtpd_could_answer():
+            self._smtpd_consume()
 
-    def _close_if_idle(self, now: float, timeout: float) -> None:
+    def _smtpd_close_if_idle(self, now: float, timeout: float) -> None:
         """Take leave if nothing has been received for *timeout* seconds.
 
-        :param now: the time of the look, by `time.monotonic`; time counts from the
-            first look after the client was last heard.
+        :param now: by `time.monotonic`; the time before the first call does not count.
         """
-        if self._silent_since is None or self._awaits_answer:
-            self._silent_since = now
-        if now - self._silent_since < timeout:
-            return
-        if self._is_finished or self.__deferred is not None:
-            self.__is_abandoned = True
-            self._is_special = True
-            self._tell()
+        if self._smtpd_last_heard is None or self._smtpd_awaits_answer:
+            self._smtpd_last_heard = now
+        elif now - self._smtpd_last_heard < timeout:
+            pass
+        elif self._smtpd_is_finished or self._smtpd_deferred is not None:
+            self._smtpd_is_abandoned = True
+            self._smtpd_is_special = True
+            self._smtpd_tell()
         else:
-            self._silent_since = now
-            self._defer(self._say_timeout)
+            self._smtpd_last_heard = now
+            self._smtpd_defer(self._smtpd_say_timeout)
 
-    def _tell(self) -> None:
+    def _smtpd_tell(self) -> None:
         """Tell `smtpd_compat.loop` to ask again."""
-        if self._changed is not None:
-            self._changed(self._fileno)
+        if self._smtpd_changed is not None:
+            self._smtpd_changed(self._fileno)
 
-    def _send_gathered(self) -> bool:
+    def _smtpd_send_gathered(self) -> bool:
         """Send what was pushed, in one piece; False if not all of it went out."""
         unsent = self.producer_fifo
         if not isinstance(unsent[0], bytes):
@@ -213,48 +224,48 @@ class Chat(asynchat.async_chat):
             return False
         if sent < len(output):
             unsent.appendleft(output[sent:])
-            self._is_special = True
+            self._smtpd_is_special = True
             return False
         return True
 
-    def _ungathered(self, work: Callable[[], object]) -> None:
+    def _smtpd_ungathered(self, work: Callable[[], object]) -> None:
         """Do *work* of a subclass's own, whose output leaves as it is pushed.
 
         It may wait, close, or take the socket in hand (STARTTLS), and counts on the
         client's having what was pushed before.
         """
-        corked = self.__corked
+        corked = self._smtpd_corked
         if corked:
             if self.producer_fifo:
-                self._send_gathered()
-            self.__corked = False
+                self._smtpd_send_gathered()
+            self._smtpd_corked = False
         try:
             work()
         finally:
-            self.__corked = corked
+            self._smtpd_corked = corked
 
     # Output
 
     def initiate_send(self) -> None:
         """Send what waits, unless the turn is still gathering."""
         if self.producer_fifo and isinstance(self.producer_fifo[-1], bytes):
-            self._last_output = self.producer_fifo[-1]
-        if self.__corked:
+            self._smtpd_last_output = self.producer_fifo[-1]
+        if self._smtpd_corked:
             return
         asynchat.async_chat.initiate_send(self)
         if self.producer_fifo:
-            self._is_special = True
-            self._tell()
+            self._smtpd_is_special = True
+            self._smtpd_tell()
 
-    def _send_line(self, line: bytes) -> None:
+    def _smtpd_send_line(self, line: bytes) -> None:
         """Send one line of output, or have it sent with the turn's."""
-        self._last_output = line
-        if self.__corked:
+        self._smtpd_last_output = line
+        if self._smtpd_corked:
             self.producer_fifo.append(line)
         else:
             asynchat.async_chat.push(self, line)
 
-    def _send_at_once(self) -> None:
+    def _smtpd_send_at_once(self) -> None:
         """Have short segments not wait for an acknowledgement (Nagle's algorithm)."""
         socket = smtpd_compat.socket
         try:
@@ -264,21 +275,21 @@ class Chat(asynchat.async_chat):
 
     def close_when_done(self) -> None:
         """Close once everything is sent; what the client still says is not heard."""
-        self._is_finished = True
+        self._smtpd_is_finished = True
         asynchat.async_chat.close_when_done(self)
-        self._tell()
+        self._smtpd_tell()
 
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         """Leave the socket map."""
-        self._tell()
+        self._smtpd_tell()
         asynchat.async_chat.del_channel(self, map)
 
     def close(self) -> None:
         """Close the connection."""
-        if self.__corked and self.connected and self.producer_fifo:
-            self._send_gathered()
-        self._is_finished = True
-        self._is_special = True
+        if self._smtpd_corked and self.connected and self.producer_fifo:
+            self._smtpd_send_gathered()
+        self._smtpd_is_finished = True
+        self._smtpd_is_special = True
         asynchat.async_chat.close(self)
 
     # Input
@@ -286,20 +297,22 @@ class Chat(asynchat.async_chat):
     @property
     def ac_in_buffer(self) -> bytes:
         """What has been received and not yet looked at."""
-        return self.__input[self.__position :]
+        return self._smtpd_input[self._smtpd_position :]
 
     @ac_in_buffer.setter
     def ac_in_buffer(self, unread: bytes) -> None:
-        self.__input = unread
-        self.__position = 0
+        self._smtpd_input = unread
+        self._smtpd_position = 0
 
     def set_terminator(self, term: Any) -> None:
         """Set what ends the next piece of input, as `asynchat.async_chat` takes it."""
+        if isinstance(term, str):  # as in 2.7
+            term = term.encode("ascii")
         if isinstance(term, bytes):
             self.terminator = term
         else:
             asynchat.async_chat.set_terminator(self, term)
-        self.__at_start_of_data = self.terminator == _END_OF_DATA
+        self._smtpd_at_start_of_data = self.terminator == _END_OF_DATA
 
     def handle_read(self) -> None:
         """Receive what there is, and look at it."""
@@ -310,76 +323,79 @@ class Chat(asynchat.async_chat):
         except OSError:
             self.handle_error()
             return
-        if self.__position < len(self.__input):
-            data = self.__input[self.__position :] + data
-        self.__input = data
-        self.__position = 0
-        self._consume()
+        if self._smtpd_position < len(self._smtpd_input):
+            data = self._smtpd_input[self._smtpd_position :] + data
+        self._smtpd_input = data
+        self._smtpd_position = 0
+        self._smtpd_consume()
 
-    def _consume(self) -> None:
+    def _smtpd_consume(self) -> None:
         """Cut the input at its terminators, for the two hooks of asynchat."""
-        while not self._awaits_answer:
-            unread = self.__input
-            start = self.__position
-            if self._is_finished or start >= len(unread):
+        while not self._smtpd_awaits_answer:
+            unread = self._smtpd_input
+            start = self._smtpd_position
+            if self._smtpd_is_finished or start >= len(unread):
                 self.ac_in_buffer = b""
                 return
             terminator = self.terminator
             if not terminator or isinstance(terminator, int):
-                self._consume_by_count(terminator, start, len(unread))
+                self._smtpd_consume_by_count(terminator, start, len(unread))
                 continue
-            if self.__at_start_of_data:
+            if self._smtpd_at_start_of_data:
                 if _EMPTY_DATA.startswith(unread[start : start + 3]):
                     if len(unread) - start < 3:
                         return
-                    self.__at_start_of_data = False
-                    self.__position = start + 3
-                    self._end_piece()
+                    self._smtpd_at_start_of_data = False
+                    self._smtpd_position = start + 3
+                    self._smtpd_end_piece()
                     continue
-                self.__at_start_of_data = False
+                self._smtpd_at_start_of_data = False
             if terminator == _END_OF_DATA and unread.find(b".", start) < 0:
                 # Most of a message has no dot; one octet is found faster than five.
                 end = -1
             else:
                 end = unread.find(terminator, start)
             if end >= 0:
-                self.__position = end + len(terminator)
-                self._whole_piece(unread[start:end])
+                self._smtpd_position = end + len(terminator)
+                self._smtpd_whole_piece(unread[start:end])
                 continue
             held = _prefix_at_end(unread, terminator)
-            self._collect(start, max(start, len(unread) - held))
+            self._smtpd_collect(start, max(start, len(unread) - held))
             if held:
                 return
 
-    def _consume_by_count(self, count: int | None, start: int, end: int) -> None:
+    def _smtpd_consume_by_count(self, count: int | None, start: int, end: int) -> None:
         """Consume *count* octets, or whatever there is, as asynchat does."""
         if count:
             end = min(start + count, end)
-        self._collect(start, end)
+        self._smtpd_collect(start, end)
         if count:
             self.terminator = count - (end - start)
             if not self.terminator:
-                self._end_piece()
+                self._smtpd_end_piece()
 
-    def _whole_piece(self, piece: bytes) -> None:
+    def _smtpd_whole_piece(self, piece: bytes) -> None:
         """What came in one piece up to its terminator."""
         if piece:
-            self._is_collecting = True
-            self.collect_incoming_data(piece)
-            self._is_collecting = False
-        self._end_piece()
+            self._smtpd_is_collecting = True
+            self._smtpd_give_piece(piece)
+            self._smtpd_is_collecting = False
+        self._smtpd_end_piece()
 
-    def _end_piece(self) -> None:
+    def _smtpd_give_piece(self, piece: bytes) -> None:
+        self.collect_incoming_data(piece)
+
+    def _smtpd_end_piece(self) -> None:
         self.found_terminator()
 
-    def _collect(self, start: int, end: int) -> None:
-        self.__position = end
+    def _smtpd_collect(self, start: int, end: int) -> None:
+        self._smtpd_position = end
         if end > start:
-            self._is_collecting = True
-            self.collect_incoming_data(self.__input[start:end])
-            self._is_collecting = False
+            self._smtpd_is_collecting = True
+            self._smtpd_give_piece(self._smtpd_input[start:end])
+            self._smtpd_is_collecting = False
 
-    def _is_own(self, hook: str) -> bool:
+    def _smtpd_is_own(self, hook: str) -> bool:
         """Whether *hook* is what this package or asyncore defines."""
         return getattr(getattr(self, hook), "__func__", None) is _OWN[hook]
 
@@ -397,7 +413,7 @@ _OWN: dict[str, Any] = {}
 
 
 def remember_own(cls: type, *hooks: str) -> None:
-    """Note *cls*'s *hooks* for `Chat._is_own`."""
+    """Note *cls*'s *hooks* for `Chat._smtpd_is_own`."""
     _OWN.update((hook, getattr(cls, hook)) for hook in hooks)
 
 

@@ -72,7 +72,7 @@ class Commands:
     rcpt_options: list[str]
     smtp_state: int
     num_bytes: int
-    _last_output: bytes
+    _smtpd_last_output: bytes
 
     if TYPE_CHECKING:
 
@@ -80,7 +80,7 @@ class Commands:
         def set_terminator(self, term: bytes | str | int | None) -> None: ...
         def close_when_done(self) -> None: ...
         def _set_rset_state(self) -> None: ...
-        def _ungathered(self, work: Callable[[], object]) -> None: ...
+        def _smtpd_ungathered(self, work: Callable[[], object]) -> None: ...
 
     #: Octets that a command line may have (RFC 5321, 4.5.3.1.4), and the same for
     #: each command of a session that began with EHLO.  Every channel has its own copy.
@@ -91,7 +91,7 @@ class Commands:
 
     # Lines
 
-    def _run_command(self, received: bytes | str) -> None:
+    def _smtpd_run_command(self, received: bytes | str) -> None:
         size, self.num_bytes = self.num_bytes, 0
         line = utf8(received)
         if not line:
@@ -113,20 +113,22 @@ class Commands:
             method(rest.strip() if space else None)
         else:
             argument = rest.strip() if space else None
-            self._ungathered(partial(self._run_foreign, method, verb, argument))
+            self._smtpd_ungathered(
+                partial(self._smtpd_run_foreign, method, verb, argument)
+            )
 
-    def _run_foreign(
+    def _smtpd_run_foreign(
         self, method: Callable[[str | None], Any], verb: str, arg: str | None
     ) -> None:
         """Run a command that is not of this class.
 
         Up to 3.2 a greeting counted when it was accepted; it did not have to be noted.
         """
-        self._last_output = b""
+        self._smtpd_last_output = b""
         method(arg)
         if verb not in _GREETINGS or self.seen_greeting:
             return
-        if self._last_output.startswith(b"2"):
+        if self._smtpd_last_output.startswith(b"2"):
             _legacy.greeted_silently(self, verb)
             self.seen_greeting = arg or verb
             self.extended_smtp = verb == "EHLO"
@@ -142,7 +144,7 @@ class Commands:
     def smtp_HELO(self, arg: str | None) -> None:
         """Greet, in base command mode (RFC 5321, 4.1.1.1)."""
         if not arg:
-            self.push(self._syntax("HELO"))
+            self.push(self._smtpd_syntax("HELO"))
         elif self.seen_greeting:
             self.push("503 Duplicate HELO/EHLO")
         else:
@@ -153,7 +155,7 @@ class Commands:
     def smtp_EHLO(self, arg: str | None) -> None:
         """Greet, and list the extensions (RFC 5321, 4.1.1.1)."""
         if not arg:
-            self.push(self._syntax("EHLO"))
+            self.push(self._smtpd_syntax("EHLO"))
         elif self.seen_greeting:
             self.push("503 Duplicate HELO/EHLO")
         else:
@@ -173,12 +175,12 @@ class Commands:
 
     def smtp_NOOP(self, arg: str | None) -> None:
         """Do nothing (RFC 5321, 4.1.1.9)."""
-        self.push(self._syntax("NOOP") if arg else "250 OK")
+        self.push(self._smtpd_syntax("NOOP") if arg else "250 OK")
 
     def smtp_RSET(self, arg: str | None) -> None:
         """Drop the transaction, keep the greeting (RFC 5321, 4.1.1.5)."""
         if arg:
-            self.push(self._syntax("RSET"))
+            self.push(self._smtpd_syntax("RSET"))
         else:
             self._set_rset_state()
             self.push("250 OK")
@@ -198,16 +200,20 @@ class Commands:
         traced = tracing()
         if traced:
             print("===> MAIL", arg, file=smtpd_compat.DEBUGSTREAM)
-        path = self._path("FROM:", arg)
+        path = self._smtpd_path("FROM:", arg)
         if path is None:
-            self.push(self._syntax("MAIL"))
+            self.push(self._smtpd_syntax("MAIL"))
             return
         if self.mailfrom:
             self.push("503 Error: nested MAIL command")
             return
         address, options = path
         params = self._getparams(options)
-        refusal = self._syntax("MAIL") if params is None else self._refuse_mail(params)
+        refusal = (
+            self._smtpd_syntax("MAIL")
+            if params is None
+            else self._smtpd_refuse_mail(params)
+        )
         if refusal:
             self.push(refusal)
             return
@@ -229,10 +235,10 @@ class Commands:
         if not self.mailfrom:
             self.push("503 Error: need MAIL command")
             return
-        path = self._path("TO:", arg)
+        path = self._smtpd_path("TO:", arg)
         params = None if path is None else self._getparams(path[1])
         if path is None or params is None:
-            self.push(self._syntax("RCPT"))
+            self.push(self._smtpd_syntax("RCPT"))
             return
         if params:
             self.push("555 RCPT TO parameters not recognized or not implemented")
@@ -253,7 +259,7 @@ class Commands:
         elif not self.rcpttos:
             self.push("503 Error: need RCPT command")
         elif arg:
-            self.push(self._syntax("DATA"))
+            self.push(self._smtpd_syntax("DATA"))
         else:
             self.smtp_state = self.DATA
             self.set_terminator(b"\r\n.\r\n")
@@ -265,7 +271,7 @@ class Commands:
         """Tell a command's syntax, or the commands (RFC 5321, 4.1.1.8)."""
         verb = arg.upper() if arg else ""
         if verb in _SYNTAX:
-            self.push(self._syntax(verb, 250))
+            self.push(self._smtpd_syntax(verb, 250))
         else:
             code = 501 if arg else 250
             self.push(f"{code} Supported commands: {_HELPED}")
@@ -273,7 +279,7 @@ class Commands:
     def smtp_VRFY(self, arg: str | None) -> None:
         """Neither confirm nor deny a mailbox (RFC 5321, 3.5.3 and 4.1.1.6)."""
         if not arg:
-            self.push(self._syntax("VRFY"))
+            self.push(self._smtpd_syntax("VRFY"))
         elif self._getaddr(arg)[0]:
             self.push(
                 "252 Cannot VRFY user, but will accept message and attempt delivery"
@@ -287,13 +293,15 @@ class Commands:
 
     # Arguments
 
-    def _syntax(self, verb: str, code: int = 501) -> str:
+    def _smtpd_syntax(self, verb: str, code: int = 501) -> str:
         hint = ""
         if self.extended_smtp and verb in _TAKES_PARAMETERS:
             hint = _PARAMETERS_HINT
         return f"{code} Syntax: {_SYNTAX[verb]}{hint}"
 
-    def _path(self, keyword: str, arg: str | None) -> tuple[str, list[str]] | None:
+    def _smtpd_path(
+        self, keyword: str, arg: str | None
+    ) -> tuple[str, list[str]] | None:
         """The mailbox and the parameters in ``KEYWORD mailbox parameters``.
 
         None if there is no mailbox, or if there are parameters in base command mode.
@@ -332,7 +340,7 @@ class Commands:
             parsed[keyword] = value or True
         return parsed
 
-    def _refuse_mail(self, params: dict[str, str | bool]) -> str | None:
+    def _smtpd_refuse_mail(self, params: dict[str, str | bool]) -> str | None:
         """The reply to a MAIL whose parameters will not do, None if they will."""
         if not params:
             return None
@@ -345,12 +353,12 @@ class Commands:
             return "501 Error: SMTPUTF8 takes no arguments"
         size = params.pop("SIZE", "0")
         if isinstance(size, bool) or not size.isdigit():
-            return self._syntax("MAIL")
+            return self._smtpd_syntax("MAIL")
         if self.data_size_limit:
             try:
                 too_large = int(size) > self.data_size_limit
             except ValueError:  # a digit to Unicode, such as a superscript, not to int
-                return self._syntax("MAIL")
+                return self._smtpd_syntax("MAIL")
             if too_large:
                 return "552 Error: message size exceeds fixed maximum message size"
         if params:

@@ -1,31 +1,45 @@
 """What old code expects: the calls and the names of the module's earlier eras.
 
-What a function or a class takes is found out once and remembered, so that new code
+What a handler or a class can take is found out once and remembered, so that new code
 pays one look-up; the author hears of it in one DeprecationWarning.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-import warnings
-import weakref
 from functools import partial
 
 import smtpd_compat
 
+from ._arguments import Arguments, find_refuser
+from ._deprecations import warn_at, warn_here, warn_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, MutableMapping
-    from inspect import Parameter
+    from collections.abc import Callable, Iterable
     from typing import Any
+
+    from ._arguments import Plan
 
 
 # process_message up to 3.4: four arguments, and the message is text
 
-_OPTIONS = ("mail_options", "rcpt_options")
+_ENVELOPE = ["peer", "mailfrom", "rcpttos"]
 
-#: The options that a handler takes, by its function.
-_options_of: MutableMapping[Any, tuple[str, ...]] = weakref.WeakKeyDictionary()
+
+def _advise_handler(handler: Any) -> None:
+    warn_of(
+        handler,
+        "%s takes no keyword arguments mail_options and rcpt_options, so it is called"
+        " as up to Python 3.4, with the message as str; write process_message(self,"
+        " peer, mailfrom, rcpttos, data, **kwargs), which gets bytes",
+    )
+
+
+_HANDLERS = Arguments(
+    [*_ENVELOPE, "data"], ["mail_options", "rcpt_options"], 4, _advise_handler
+)
 
 
 def handler_call(
@@ -36,166 +50,141 @@ def handler_call(
 ) -> Callable[[], Any]:
     """The call of *handler*, a ``process_message``, with what it takes.
 
-    One that takes no options was written before 3.5, when the message was ``str``.
+    One that does not take ``mail_options`` was written before 3.5, when the message
+    was ``str``; the octets that are not UTF-8 are lone surrogates in it.
+
+    :param envelope: peer, reverse-path and recipients.
     """
-    taken = _options_taken(handler)
-    if taken is _OPTIONS:
-        return partial(handler, *envelope, data, **options)
-    if taken:
-        chosen = {name: options[name] for name in taken}
-        return partial(handler, *envelope, data, **chosen)
-    return partial(handler, *envelope, data.decode("utf-8", "surrogateescape"))
+    plan = _HANDLERS.plan(handler)
+    if plan is _HANDLERS.as_today:
+        return partial(_handle_as_today, handler, envelope, data, options)
+    return partial(_handle, plan, handler, envelope, data, options)
 
 
-def _options_taken(handler: Callable[..., Any]) -> tuple[str, ...]:
-    function = getattr(handler, "__func__", handler)
+def _handle_as_today(
+    handler: Callable[..., Any],
+    envelope: tuple[Any, ...],
+    data: bytes,
+    options: dict[str, Any],
+) -> Any:
     try:
-        return _options_of[function]
-    except (KeyError, TypeError):
-        taken = _inspect_options(function)
-    try:
-        _options_of[function] = taken
-    except TypeError:  # neither hashable nor weakly referable: inspected every time
-        pass
-    if not taken:
-        _warn_of(
-            function,
-            "%s takes no keyword arguments, so it is called as up to Python 3.4, with"
-            " the message as str; write process_message(self, peer, mailfrom,"
-            " rcpttos, data, **kwargs), which gets it as bytes",
-        )
-    return taken
+        return handler(*envelope, data, **options)
+    except TypeError as error:
+        refuser = find_refuser(error, handler, ("process_message",))
+        if refuser is None:
+            raise
+    plan = _HANDLERS.plan_as_ever(handler, refuser)
+    return _handle(plan, handler, envelope, data, options)
 
 
-def _inspect_options(function: Any) -> tuple[str, ...]:
-    """The options that *function*, and whatever it wraps, can be given by name."""
-    taken = set(_OPTIONS)
-    layer = function
-    while layer is not None:
-        parameters = _parameters(layer)
-        if not any(parameter.kind.name == "VAR_KEYWORD" for parameter in parameters):
-            taken.intersection_update(_by_name(parameters))
-        layer = getattr(layer, "__wrapped__", None)
-        layer = layer if callable(layer) else None
-    if len(taken) == len(_OPTIONS):
-        return _OPTIONS
-    return tuple(taken)
+def _handle(
+    plan: Plan,
+    handler: Callable[..., Any],
+    envelope: tuple[Any, ...],
+    data: bytes,
+    options: dict[str, Any],
+) -> Any:
+    values = dict(zip(_ENVELOPE, envelope), **options)
+    is_old = "mail_options" in plan.left_out
+    values["data"] = data.decode("utf-8", "surrogateescape") if is_old else data
+    args, kwargs = plan.choose(values)
+    return handler(*args, **kwargs)
 
 
 # Channel and server classes of earlier eras: fewer arguments
 
 
-class _Accepts:
-    """What a class can be called with."""
-
-    def __init__(self, cls: Callable[..., Any]) -> None:
-        parameters = _parameters(cls)
-        kinds = [parameter.kind.name for parameter in parameters]
-        self.positional: float = kinds.count("POSITIONAL_ONLY")
-        self.positional += kinds.count("POSITIONAL_OR_KEYWORD")
-        if "VAR_POSITIONAL" in kinds:
-            self.positional = float("inf")
-        self.any_keyword = "VAR_KEYWORD" in kinds
-        self.keywords = _by_name(parameters)
+def _advise_channel(cls: Any) -> None:
+    warn_of(
+        cls,
+        "%s does not take all the arguments that a channel has had since Python 3.5;"
+        " write __init__(self, server, conn, addr, *args, **kwargs), and hand them on",
+    )
 
 
-_accepts_of: MutableMapping[Any, _Accepts] = weakref.WeakKeyDictionary()
+_SETTINGS = ["data_size_limit", "map", "enable_SMTPUTF8", "decode_data"]
+_CHANNELS = Arguments(["server", "conn", "addr", *_SETTINGS], [], 3, _advise_channel)
+
+
+def _advise_server(cls: Any) -> None:
+    warn_of(
+        cls,
+        "%s does not take all the arguments that the command line has given since"
+        " Python 3.5; write __init__(self, localaddr, remoteaddr, *args, **kwargs), and"
+        " hand them on",
+    )
+
+
+_SERVERS = Arguments(
+    ["localaddr", "remoteaddr", "data_size_limit"],
+    ["enable_SMTPUTF8"],
+    2,
+    _advise_server,
+)
+
+
+def _construct(
+    arguments: Arguments, cls: Callable[..., Any], values: dict[str, Any]
+) -> tuple[Any, frozenset[str]]:
+    """Make a *cls*; also return the names of what it does not take."""
+    plan = arguments.plan(cls)
+    args, kwargs = plan.choose(values)
+    try:
+        return cls(*args, **kwargs), plan.left_out
+    except TypeError as error:
+        refuser = None
+        if plan is arguments.as_today:
+            refuser = find_refuser(error, cls, ("__init__", "__new__"))
+        if refuser is None:
+            raise
+    plan = arguments.plan_as_ever(cls, cls)
+    args, kwargs = plan.choose(values)
+    return cls(*args, **kwargs), plan.left_out
+
+
+def open_channel(server: Any, conn: Any, addr: Any) -> Any:
+    """Make a channel of ``server.channel_class`` (up to 3.2 with three arguments)."""
+    settings = {
+        "data_size_limit": server.data_size_limit,
+        "map": server._map,
+        "enable_SMTPUTF8": server.enable_SMTPUTF8,
+        "decode_data": server._decode_data,
+    }
+    values = {"server": server, "conn": conn, "addr": addr, **settings}
+    channel, left_out = _construct(_CHANNELS, server.channel_class, values)
+    if left_out:
+        adopt = getattr(channel, "_smtpd_adopt_settings", None)
+        if adopt is not None:
+            adopt({name: settings[name] for name in settings if name in left_out})
+    return channel
 
 
 def construct(
     cls: Callable[..., Any],
     arguments: Iterable[tuple[str, Any]],
-    keywords: dict[str, Any] | None = None,
-) -> tuple[Any, set[str]]:
-    """Make a *cls* with as much of *arguments* and *keywords* as it accepts.
+    keywords: dict[str, Any],
+) -> tuple[Any, frozenset[str]]:
+    """Make a server of *cls*, with as much of the command line's as it accepts.
 
-    :param arguments: names and values; by position where *cls* takes that many, else
-        by name.
-    :param keywords: by name in any case.
-    :returns: the instance, and the names that *cls* does not accept.
+    :returns: the server, and the names of the arguments that *cls* does not accept.
     """
-    try:
-        accepts = _accepts_of[cls]
-    except (KeyError, TypeError):
-        accepts = _Accepts(cls)
-        try:
-            _accepts_of[cls] = accepts
-        except TypeError:  # as above
-            pass
-    positional: list[Any] = []
-    by_name = dict(keywords or ())
-    for name, value in arguments:
-        if len(positional) < accepts.positional:
-            positional.append(value)
-        else:
-            by_name[name] = value
-    left_out: set[str] = set()
-    if not accepts.any_keyword:
-        left_out.update(by_name.keys() - accepts.keywords)
-    taken = {name: by_name[name] for name in by_name if name not in left_out}
-    return cls(*positional, **taken), left_out
+    return _construct(_SERVERS, cls, dict(arguments, **keywords))
 
 
-def open_channel(server: Any, conn: Any, addr: Any) -> Any:
-    """Make a channel of ``server.channel_class`` (up to 3.2 with three arguments)."""
-    cls = server.channel_class
-    settings = (
-        ("data_size_limit", server.data_size_limit),
-        ("map", server._map),
-        ("enable_SMTPUTF8", server.enable_SMTPUTF8),
-        ("decode_data", server._decode_data),
-    )
-    channel, left_out = construct(
-        cls, (("server", server), ("conn", conn), ("addr", addr), *settings)
-    )
-    if left_out:
-        _warn_once(
-            cls,
-            "%s takes fewer arguments than a channel has had since Python 3.5; write"
-            " __init__(self, server, conn, addr, *args, **kwargs) and hand them on",
-            2,
-        )
-        adopt = getattr(channel, "_adopt_settings", None)
-        if adopt is not None:
-            adopt({name: value for name, value in settings if name in left_out})
-    return channel
-
-
-def _parameters(function: Callable[..., Any]) -> list[Parameter]:
-    import inspect
-
-    try:
-        signature = inspect.signature(function, follow_wrapped=False)
-    except (TypeError, ValueError):  # nobody can tell: taken for the newest
-        signature = inspect.signature(_takes_anything)
-    return list(signature.parameters.values())
-
-
-def _takes_anything(*args: Any, **kwargs: Any) -> None:
-    """For `_parameters`."""
-
-
-def _by_name(parameters: list[Parameter]) -> frozenset[str]:
-    return frozenset(
-        parameter.name
-        for parameter in parameters
-        if parameter.kind.name in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")
-    )
+# Habits that the channel meets
 
 
 def every_interface(cls: type) -> None:
     """The host ``''``, which 2.7 took and 3.5 did not."""
-    _warn_once(
-        cls,
-        "%s is asked to listen on '', as up to Python 2.7; write '0.0.0.0' or '::'",
-        3,
+    warn_at(
+        cls, "%s is asked to listen on '', as up to Python 3.4; write '0.0.0.0' or '::'"
     )
 
 
 def greeted_silently(channel: Any, verb: str) -> None:
     """An overridden HELO or EHLO that up to 3.2 did not have to note the greeting."""
-    _warn_of(
-        getattr(channel, "smtp_" + verb).__func__,
+    warn_of(
+        getattr(channel, "smtp_" + verb),
         "%s accepts a greeting and does not note it; set self.seen_greeting, and for"
         " EHLO self.extended_smtp",
     )
@@ -203,33 +192,113 @@ def greeted_silently(channel: Any, verb: str) -> None:
 
 def pushed_bytes(channel: Any) -> None:
     """A reply given as a byte string, as in 2.7."""
-    _warn_once(type(channel), "%s pushes a reply as bytes; push it as str", 3)
+    warn_at(type(channel), "%s pushes a reply as bytes; push it as str")
 
 
-# found_terminator up to 3.5: lines are text
+# Hooks of asynchat up to 3.5: lines are text
 
-_WANTS_TEXT = "expected str instance, bytes found"
+#: What Python says of joining bytes, or adding them, to a str.
+_WANTS_TEXT = re.compile(
+    r"expected str instance, bytes found$|can only concatenate str .*\"bytes\""
+)
 
 
-def wants_text(channel: Any, error: TypeError) -> bool:
-    """Whether *error* comes from joining ``received_lines`` as ``str``."""
-    function = getattr(channel.found_terminator, "__func__", None)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if (
-        not str(error).endswith(_WANTS_TEXT)
-        or not channel.received_lines
-        or trace is None
-        or trace.tb_frame.f_code is not getattr(function, "__code__", None)
-    ):
-        return False
-    _warn_of(
-        function,
-        "%s joins received_lines as str, which they were up to Python 3.5; they are"
-        " bytes, join them with b''",
-    )
-    return True
+class TextHooks:
+    """Overridden found_terminator and collect_incoming_data that take lines for str.
+
+    What they were written for is seen when they fail on bytes for the first time.
+    Then they are called again with text, and so is all of their class from then on.
+    """
+
+    _smtpd_hooks_take_text = False
+
+    # Provided by the channel
+    if TYPE_CHECKING:
+        received_lines: list[Any]
+        num_bytes: int
+        _smtpd_last_output: Any
+        _smtpd_awaits_answer: bool
+        collect_incoming_data: Callable[[Any], None]
+        found_terminator: Callable[[], None]
+
+        def _smtpd_has_own_hooks(self) -> bool: ...
+        def _smtpd_decode(self, data: bytes, final: bool = False) -> str: ...
+        def _smtpd_keep_lines_as_text(self) -> None: ...
+        def _smtpd_ungathered(self, work: Callable[[], object]) -> None: ...
+
+    def _smtpd_give_piece(self, piece: bytes) -> None:
+        """Call collect_incoming_data."""
+        if self._smtpd_hooks_take_text:
+            self._smtpd_keep_lines_as_text()
+            self.collect_incoming_data(self._smtpd_decode(piece))
+            return
+        kept, counted = len(self.received_lines), self.num_bytes
+        try:
+            self.collect_incoming_data(piece)
+        except TypeError as error:
+            if not self._smtpd_fails_on_bytes(error):
+                raise
+            del self.received_lines[kept:]
+            self.num_bytes = counted
+            self.collect_incoming_data(self._smtpd_decode(piece))
+            self._smtpd_give_text(self.collect_incoming_data)
+
+    def _smtpd_end_piece(self) -> None:
+        """Call found_terminator."""
+        if self._smtpd_has_own_hooks():
+            self.found_terminator()
+            return
+        if self._smtpd_hooks_take_text:
+            rest = self._smtpd_decode(b"", final=True)
+            if rest:
+                self.collect_incoming_data(rest)
+        self._smtpd_ungathered(self._smtpd_found_terminator_of_old)
+
+    def _smtpd_found_terminator_of_old(self) -> None:
+        lines = self.received_lines
+        self._smtpd_last_output = b""
+        try:
+            self.found_terminator()
+        except TypeError as error:
+            if not self._smtpd_fails_on_bytes(error):
+                raise
+            answered = self._smtpd_last_output or self._smtpd_awaits_answer
+            if not answered:
+                self.received_lines = lines
+            self._smtpd_decode_lists()
+            if not answered:
+                self.found_terminator()
+            self._smtpd_give_text(self.found_terminator)
+
+    def _smtpd_fails_on_bytes(self, error: TypeError) -> bool:
+        """Whether *error* was raised in a hook itself, not in what the hook calls."""
+        if self._smtpd_hooks_take_text or not _WANTS_TEXT.search(str(error)):
+            return False
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        return trace is not None and trace.tb_frame.f_code.co_name in (
+            "found_terminator",
+            "collect_incoming_data",
+        )
+
+    def _smtpd_decode_lists(self) -> None:
+        """Have text in received_lines, and where else a subclass keeps its lines."""
+        for value in vars(self).values():
+            if isinstance(value, list) and all(isinstance(v, bytes) for v in value):
+                value[:] = [piece.decode("utf-8", "surrogateescape") for piece in value]
+
+    def _smtpd_give_text(self, hook: Any) -> None:
+        is_ours = type(self).__module__ == smtpd_compat.__name__  # and was patched
+        vars(self)["_smtpd_hooks_take_text"] = True
+        if not is_ours and hook.__name__ not in vars(self):
+            type(self)._smtpd_hooks_take_text = True
+        self._smtpd_keep_lines_as_text()
+        warn_of(
+            hook,
+            "%s takes what it is given for str, as up to Python 3.5; lines are bytes,"
+            " so join them with b''",
+        )
 
 
 # Names that were attributes up to 3.1
@@ -237,19 +306,15 @@ def wants_text(channel: Any, error: TypeError) -> bool:
 
 def _renamed(old: str, new: str) -> property:
     def getter(self: Any) -> Any:
-        warnings.warn(
+        warn_here(
             f"Access to {old} attribute on SMTPChannel is deprecated,"
-            f" use {new!r} instead",
-            DeprecationWarning,
-            2,
+            f" use {new!r} instead"
         )
         return getattr(self, new)
 
     def setter(self: Any, value: Any) -> None:
-        warnings.warn(
-            f"Setting {old} attribute on SMTPChannel is deprecated, set {new!r} instead",
-            DeprecationWarning,
-            2,
+        warn_here(
+            f"Setting {old} attribute on SMTPChannel is deprecated, set {new!r} instead"
         )
         setattr(self, new, value)
 
@@ -271,87 +336,44 @@ class OldChannelNames:
     _SMTPChannel__conn = _renamed("__conn", "conn")
     _SMTPChannel__addr = _renamed("__addr", "addr")
 
-    def _SMTPChannel__getaddr(self, keyword: str, arg: str) -> str | None:
+    def _SMTPChannel__getaddr(self, keyword: str, arg: str | None) -> str | None:
         """The mailbox after *keyword*, None if there is none (up to 3.2)."""
-        warnings.warn(
+        warn_here(
             "SMTPChannel.__getaddr() is deprecated, override smtp_MAIL and smtp_RCPT"
-            " by calling theirs and looking at 'mailfrom' and 'rcpttos'",
-            DeprecationWarning,
-            2,
+            " by calling theirs and looking at 'mailfrom' and 'rcpttos'"
         )
         channel: Any = self
-        return channel._getaddr(channel._strip_command_keyword(keyword, arg))[0] or None
+        rest = channel._strip_command_keyword(keyword, arg or "")
+        return channel._getaddr(rest)[0] or None
+
+
+#: What a socket had in 2.7 and a dispatcher has not.  A program of today may ask
+#: whether a server has a ``timeout``, say, and means its own.
+_SOCKET_NAMES = frozenset(
+    (
+        *("connect_ex", "dup", "family", "fileno", "getpeername", "getsockname"),
+        *("getsockopt", "gettimeout", "makefile", "proto", "recv_into", "recvfrom"),
+        *("recvfrom_into", "sendall", "sendto", "setblocking", "setsockopt"),
+        *("settimeout", "shutdown", "type"),
+    )
+)
 
 
 class ForwardsToSocket:
-    """The socket's methods are the dispatcher's too, as in 2.x."""
+    """The socket's attributes are the dispatcher's too, as in 2.x."""
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_"):
-            wrapped = self.__dict__.get("socket")
-            if hasattr(wrapped, name):
-                warnings.warn(
-                    f"{type(self).__name__}.{name} is deprecated,"
-                    f" use {type(self).__name__}.socket.{name} instead",
-                    DeprecationWarning,
-                    2,
-                )
-                return getattr(wrapped, name)
+        wrapped = self.__dict__.get("socket")
+        if name in _SOCKET_NAMES and hasattr(wrapped, name):
+            me = type(self).__name__
+            warn_here(f"{me}.{name} is deprecated, use {me}.socket.{name} instead")
+            return getattr(wrapped, name)
         raise AttributeError(
             f"{type(self).__name__!r} object has no attribute {name!r}"
         )
 
 
-# Warnings
-
-_warned: set[str] = set()
-
-
-def _warn_once(thing: Any, message: str, stacklevel: int) -> None:
-    """Warn for *thing*, whose name stands for ``%s``; further up by *stacklevel*."""
-    text = message % _name(thing)
-    if text not in _warned:
-        _warned.add(text)
-        try:
-            warnings.warn(text, DeprecationWarning, stacklevel + 1)
-        except DeprecationWarning:
-            _lose_no_mail()
-
-
-def _warn_of(function: Any, message: str) -> None:
-    """Warn once, as at the line where *function* is defined."""
-    code = getattr(function, "__code__", None)
-    if code is None:
-        _warn_once(function, message, 3)
-        return
-    text = message % _name(function)
-    if text not in _warned:
-        _warned.add(text)
-        try:
-            warnings.warn_explicit(
-                text,
-                DeprecationWarning,
-                code.co_filename,
-                code.co_firstlineno,
-                function.__module__,
-            )
-        except DeprecationWarning:
-            _lose_no_mail()
-
-
-def _lose_no_mail() -> None:
-    """Where a filter makes warnings errors, show this one and go on.
-
-    It comes in the middle of a conversation, where an error would refuse mail.
-    """
-    import traceback
-
-    traceback.print_exc(limit=0)
-
-
-def _name(thing: Any) -> str:
-    qualified = getattr(thing, "__qualname__", None) or type(thing).__qualname__
-    return f"{getattr(thing, '__module__', None) or '?'}.{qualified}"
+# Under the old name
 
 
 def install_as_smtpd() -> None:
@@ -361,9 +383,10 @@ def install_as_smtpd() -> None:
 
     :raises ImportError: if another module has been imported as ``smtpd`` already.
     """
-    present = sys.modules.setdefault("smtpd", smtpd_compat)
+    present = sys.modules.get("smtpd") or smtpd_compat
     if present is not smtpd_compat:
         raise ImportError(
             f"cannot install smtpd_compat as smtpd: {present!r} is imported already;"
             " call install_as_smtpd() before anything imports smtpd"
         )
+    sys.modules["smtpd"] = smtpd_compat

@@ -8,6 +8,7 @@ dispatchers may change their minds unseen, and are asked as asyncore asks them.
 from __future__ import annotations
 
 import sys
+from time import monotonic
 
 from smtpd_compat import asyncore
 
@@ -27,6 +28,9 @@ _ACCEPT_RETRY = 0.5
 #: A channel that leaves these alone says itself when it has changed.
 _TELLING = ("readable", "writable", "initiate_send", "del_channel", "close_when_done")
 
+#: The loops that run now; two over one map where a handler runs a loop of its own.
+_running: list[_Watch] = []
+
 
 def loop(
     timeout: float | None = 30.0,
@@ -45,6 +49,7 @@ def loop(
     if map is None:
         map = asyncore.socket_map
     watch = _Watch(map)
+    _running.append(watch)
     try:
         while map and (count is None or count > 0):
             watch.turn(timeout)
@@ -67,9 +72,12 @@ class _Watch:
 
         self._read = selectors.EVENT_READ
         self._write = selectors.EVENT_WRITE
-        self._selector = selectors.DefaultSelector()
+        self._new_selector = selectors.DefaultSelector
+        self._selector = self._new_selector()
+        self.is_select = isinstance(self._selector, selectors.SelectSelector)
         self._map = map
         self._watched: dict[int, Any] = {}
+        self._sockets: dict[int, Any] = {}
         self._events: dict[int, int] = {}
         #: Those that are asked in every turn.
         self._asked: dict[int, Any] = {}
@@ -84,10 +92,16 @@ class _Watch:
         self._look()
         if self._accept_later:
             timeout = _ACCEPT_RETRY if timeout is None else min(timeout, _ACCEPT_RETRY)
-        for key, events in self._selector.select(timeout):
+        started = monotonic()
+        ready = self._selector.select(timeout)
+        if not ready and (timeout is None or monotonic() - started < timeout / 2):
+            self._start_afresh()
+        for key, events in ready:
             fd = key.fd
             self._changed.append(fd)
-            dispatcher = self._watched[fd]
+            dispatcher = self._watched.get(fd)
+            if dispatcher is None:  # a handler has run a loop of its own
+                continue
             if events & self._read and self._map.get(fd) is dispatcher:
                 asyncore.read(dispatcher)
             if events & self._write and self._map.get(fd) is dispatcher:
@@ -95,10 +109,23 @@ class _Watch:
 
     def end(self) -> None:
         """Watch nothing any more."""
-        for dispatcher in self._watched.values():
-            if isinstance(dispatcher, Chat):
-                dispatcher._changed = None
+        _running.remove(self)
+        self._forget_all()
         self._selector.close()
+        for watch in _running:
+            if watch._map is self._map:
+                watch._forget_all()
+
+    def _start_afresh(self) -> None:
+        """Register everything anew.
+
+        A socket that was closed here while a forked child still holds it is reported
+        to epoll for ever, and nothing but this takes it out.
+        """
+        self._selector.close()
+        self._selector = self._new_selector()
+        self._events.clear()
+        self._changed.extend(self._watched)
 
     def _look(self) -> None:
         """Find out who wants what."""
@@ -113,10 +140,15 @@ class _Watch:
 
     def _ask(self, fd: int) -> None:
         dispatcher = self._map.get(fd)
-        if dispatcher is not self._watched.get(fd):
+        # One that connects again often gets its old descriptor again.
+        socket = getattr(dispatcher, "socket", None)
+        if dispatcher is not self._watched.get(fd) or socket is not self._sockets.get(
+            fd
+        ):
             self._forget(fd)
             if dispatcher is not None:
                 self._adopt(fd, dispatcher)
+                self._sockets[fd] = socket
         if dispatcher is None:
             return
         events = 0
@@ -132,18 +164,25 @@ class _Watch:
 
     def _adopt(self, fd: int, dispatcher: Any) -> None:
         self._watched[fd] = dispatcher
-        if isinstance(dispatcher, Chat) and all(map(dispatcher._is_own, _TELLING)):
-            dispatcher._changed = self._changed.append
+        if isinstance(dispatcher, Chat) and all(
+            map(dispatcher._smtpd_is_own, _TELLING)
+        ):
+            dispatcher._smtpd_changed = self._changed.append
         else:
             self._asked[fd] = dispatcher
 
     def _forget(self, fd: int) -> None:
         dispatcher = self._watched.pop(fd, None)
         if isinstance(dispatcher, Chat):
-            dispatcher._changed = None
+            dispatcher._smtpd_changed = None
         self._asked.pop(fd, None)
+        self._sockets.pop(fd, None)
         if self._events.pop(fd, 0):
             self._selector.unregister(fd)
+
+    def _forget_all(self) -> None:
+        for fd in list(self._watched):
+            self._forget(fd)
 
     def _set_events(self, fd: int, events: int) -> None:
         before = self._events.pop(fd, 0)
@@ -174,5 +213,7 @@ def select_cannot_hold(conn: Any, map: dict[int, Any]) -> bool:
     while frame is not None:
         if frame.f_code is asyncore.poll.__code__:
             return True
+        if frame.f_code is _Watch.turn.__code__:
+            return bool(frame.f_locals["self"].is_select)
         frame = frame.f_back
     return False

@@ -89,10 +89,10 @@ class MailmanProxy(PureProxy):
         """
         rcpttos = list(dict.fromkeys(rcpttos))
         with closing(_mailman_for(self, mailfrom, rcpttos, data)) as mailman:
-            refused = self._deliver_past(mailman, mailfrom, rcpttos, data, kwargs)
+            refused = self._smtpd_deliver_past(mailman, mailfrom, rcpttos, data, kwargs)
         return answer(rcpttos, refused)
 
-    def _deliver_past(
+    def _smtpd_deliver_past(
         self,
         mailman: _Mailman2 | _Mailman3,
         mailfrom: str,
@@ -111,7 +111,7 @@ class MailmanProxy(PureProxy):
             return dict.fromkeys(rcpttos, undecided[0])
         lists = [to for to in rcpttos if is_accepting(offered[to])]
         others = [to for to in rcpttos if not is_accepting(offered[to])]
-        refused = self._relay(mailfrom, others, data, kwargs)
+        refused = self._smtpd_relay(mailfrom, others, data, kwargs)
         undecided = [reply for reply in refused.values() if _is_open(reply)]
         if undecided and len(refused) >= len(others):
             refused.update(dict.fromkeys(lists, undecided[0]))
@@ -125,10 +125,10 @@ class MailmanProxy(PureProxy):
             elif not is_accepting(reply):
                 refused[to] = reply
         if strangers:
-            refused.update(self._relay(mailfrom, strangers, data, kwargs))
+            refused.update(self._smtpd_relay(mailfrom, strangers, data, kwargs))
         return refused
 
-    def _relay(
+    def _smtpd_relay(
         self,
         mailfrom: str,
         rcpttos: list[str],
@@ -139,7 +139,7 @@ class MailmanProxy(PureProxy):
         print("forwarding recips:", " ".join(rcpttos), file=smtpd_compat.DEBUGSTREAM)
         if not rcpttos:
             return {}
-        refused = self._forward(mailfrom, rcpttos, data, kwargs)
+        refused = self._smtpd_forward(mailfrom, rcpttos, data, kwargs)
         print("we got refusals:", refused, file=smtpd_compat.DEBUGSTREAM)
         return dict(refused or {})
 
@@ -177,7 +177,7 @@ class _Mailman2:
         self._rcpttos = rcpttos
         if isinstance(data, bytes):
             data = data.decode("utf-8", "surrogateescape")
-        self._text = data
+        self._smtpd_text = data
         self._lists: list[tuple[str, str]] = []
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ class _Mailman2:
     def _enqueue(self, name: str, command: str) -> Reply:
         purpose, subject = _MAILMAN_2_COMMANDS[command]
         try:
-            message = self._message.Message(StringIO(self._text))
+            message = self._message.Message(StringIO(self._smtpd_text))
             if not message.get("from"):
                 message["From"] = self._mailfrom
             if not message.get("date"):

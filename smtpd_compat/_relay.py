@@ -72,11 +72,11 @@ class PureProxy(SMTPServer):
         :returns: None, or the reply that says who did not get the message, and why.
         """
         data = insert_x_peer(data, peer)
-        refused = self._forward(mailfrom, rcpttos, data, kwargs)
+        refused = self._smtpd_forward(mailfrom, rcpttos, data, kwargs)
         print("we got some refusals:", refused, file=smtpd_compat.DEBUGSTREAM)
         return answer(rcpttos, refused)
 
-    def _forward(
+    def _smtpd_forward(
         self,
         mailfrom: str,
         rcpttos: list[str],

@@ -71,9 +71,15 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
     #: `process_message` and ``_deliver`` alone.
     worker_threads: int = 0
 
-    _crew: Crew | None = None
-    _accept_again = 0.0
-    _sweep_again = 0.0
+    # Servers exist that set themselves up, without this class's __init__.
+
+    data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT
+    enable_SMTPUTF8: bool = False
+    _decode_data: bool = False
+
+    _smtpd_crew: Crew | None = None
+    _smtpd_accept_again = 0.0
+    _smtpd_sweep_again = 0.0
 
     def __init__(
         self,
@@ -135,7 +141,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         """
         raise NotImplementedError
 
-    def _hand_to_worker(
+    def _smtpd_hand_to_worker(
         self, call: Callable[[], Any], answered: Callable[[Callable[[], Any]], None]
     ) -> bool:
         """Have a thread run *call*; False if this class's handler is not for threads.
@@ -147,12 +153,20 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
 
         if not may_use_workers(self):
             return False
-        if self._crew is None:
-            self._crew = Crew(self.worker_threads, self._map)
-        self._crew.submit(call, answered)
+        if self._smtpd_crew is None:
+            self._smtpd_crew = Crew(self.worker_threads, self._map)
+        self._smtpd_crew.submit(call, answered)
         return True
 
     # Hooks of the loop
+
+    def handle_read_event(self) -> None:
+        """Accept; an error on the way is an error, not the end of this socket."""
+        try:
+            super().handle_read_event()
+        except OSError:
+            # With poll, asyncore takes some of them for this socket's having closed.
+            self.handle_error()
 
     def handle_accept(self) -> None:
         """Take the connections that wait, each for `handle_accepted`."""
@@ -163,80 +177,88 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
             self.handle_accepted(*pair)
 
     def handle_accepted(self, conn: Any, addr: Any) -> None:
-        """Open a channel for the client at *addr*, or tell it 421."""
+        """Open a channel for the client at *addr*."""
         if tracing():
             print(
                 f"Incoming connection from {addr!r}",
                 file=smtpd_compat.DEBUGSTREAM,
             )
-        if self._is_full() or select_cannot_hold(conn, self._map):
-            _refuse(conn, b"421 Too many connections, try again later\r\n")
-            return
         try:
             open_channel(self, conn, addr)
         except BaseException:
-            self._forget(conn)
+            self._smtpd_forget(conn)
             _refuse(conn, b"421 Service not available, try again later\r\n")
             raise
 
     def accept(self) -> tuple[Any, Any] | None:
-        """Accept as asyncore does, but live through a lack of descriptors."""
-        try:
-            return super().accept()
-        except OSError as error:
-            if error.errno not in _EXHAUSTED:
-                raise
-            self._accept_again = monotonic() + _EXHAUSTED_PAUSE
-            self.log_info(f"cannot accept, will try again: {error}", "warning")
-            return None
+        """Accept as asyncore does, but live through a lack of descriptors.
+
+        A client too many is told 421 here, where servers with a ``handle_accept`` of
+        their own come by too.
+        """
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                pair: tuple[Any, Any] | None = super().accept()
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self._smtpd_accept_again = monotonic() + _EXHAUSTED_PAUSE
+                self.log_info(f"cannot accept, will try again: {error}", "warning")
+                return None
+            if pair is None or not self._smtpd_is_full_for(pair[0]):
+                return pair
+            _refuse(pair[0], b"421 Too many connections, try again later\r\n")
+        return None
 
     def readable(self) -> bool:
         """Whether to wait for connections; asked in every turn of the loop."""
         if self.idle_timeout is not None:
-            self._sweep()
-        return not self._accept_again or self._may_accept_again()
+            self._smtpd_sweep()
+        return not self._smtpd_accept_again or self._smtpd_may_accept_again()
 
     def handle_error(self) -> None:
         """Log the exception, and go on listening."""
         log_caught(self, "keeping")
 
-    def _channel_closed(self) -> None:
+    def _smtpd_channel_closed(self) -> None:
         """A channel has closed, and given back its descriptor."""
-        self._accept_again = 0.0
+        self._smtpd_accept_again = 0.0
 
-    def _may_accept_again(self) -> bool:
-        if monotonic() < self._accept_again:
+    def _smtpd_may_accept_again(self) -> bool:
+        if monotonic() < self._smtpd_accept_again:
             return False
-        self._accept_again = 0.0
+        self._smtpd_accept_again = 0.0
         return True
 
-    def _channels(self) -> list[Any]:
+    def _smtpd_channels(self) -> list[Any]:
         return [
             entry
             for entry in self._map.values()
             if getattr(entry, "smtp_server", None) is self
         ]
 
-    def _is_full(self) -> bool:
+    def _smtpd_is_full_for(self, conn: Any) -> bool:
         limit = self.connection_limit
-        return limit is not None and len(self._channels()) >= limit
+        if limit is not None and len(self._smtpd_channels()) >= limit:
+            return True
+        return select_cannot_hold(conn, self._map)
 
-    def _sweep(self) -> None:
+    def _smtpd_sweep(self) -> None:
         """Close the channels that have been idle for too long."""
         timeout = self.idle_timeout
         now = monotonic()
-        if timeout is None or now < self._sweep_again:
+        if timeout is None or now < self._smtpd_sweep_again:
             return
-        self._sweep_again = now + min(timeout / 10, 1.0)
-        for channel in self._channels():
-            _close_if_idle = getattr(channel, "_close_if_idle", None)
-            if _close_if_idle is not None:
-                _close_if_idle(now - timeout)
+        self._smtpd_sweep_again = now + min(timeout / 10, 1.0)
+        for channel in self._smtpd_channels():
+            close_if_idle = getattr(channel, "_smtpd_close_if_idle", None)
+            if close_if_idle is not None:
+                close_if_idle(now, timeout)
 
-    def _forget(self, conn: Any) -> None:
+    def _smtpd_forget(self, conn: Any) -> None:
         """Take a channel that was half built out of the socket map."""
         for descriptor, entry in list(self._map.items()):
-            if entry is not self and entry.socket is conn:
+            if entry is not self and getattr(entry, "socket", None) is conn:
                 del self._map[descriptor]
 
 

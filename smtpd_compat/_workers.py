@@ -8,10 +8,13 @@ nothing is left to be stopped, whenever a server or a client goes away.
 from __future__ import annotations
 
 import collections
+import errno
 import threading
 
 import smtpd_compat
 from smtpd_compat import asyncore
+
+from ._loop import select_cannot_hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,29 +55,51 @@ class Crew:
         self._waker: _Waker | None = None
 
     def submit(self, call: _Call, answered: _Answered) -> None:
-        """Run *call*, then ``answered(outcome)`` on the loop's thread, which calls."""
-        self._in_hand += 1
+        """Run *call*, then ``answered(outcome)`` on the loop's thread, which calls.
+
+        :raises OSError: if there are no descriptors to wake the loop with.
+        :raises RuntimeError: if no thread can be started.
+        """
         if self._waker is None or not self._waker.connected:
             self._waker = _Waker(self._map, self._bring_answers)
         with self._lock:
-            self._queue.append((call, answered))
             start = self._threads < self._size
             if start:
                 self._threads += 1
+            else:
+                self._queue.append((call, answered))
         if start:
-            threading.Thread(
-                target=self._work, name="smtpd_compat worker", daemon=True
-            ).start()
+            try:
+                self._start(call, answered)
+            except RuntimeError:
+                self._close_if_idle()
+                raise
+        self._in_hand += 1
 
-    def _work(self) -> None:
+    def _start(self, call: _Call, answered: _Answered) -> None:
+        try:
+            threading.Thread(
+                target=self._work,
+                args=(call, answered),
+                name="smtpd_compat worker",
+                daemon=True,
+            ).start()
+        except RuntimeError:  # the system has no more; one that runs will do
+            with self._lock:
+                self._threads -= 1
+                if not self._threads:
+                    raise
+                self._queue.append((call, answered))
+
+    def _work(self, call: _Call, answered: _Answered) -> None:
         while True:
+            self._answers.append((answered, _outcome(call)))
+            self._wake()
             with self._lock:
                 if not self._queue:
                     self._threads -= 1
                     return
                 call, answered = self._queue.popleft()
-            self._answers.append((answered, _outcome(call)))
-            self._wake()
 
     def _wake(self) -> None:
         waker = self._waker
@@ -90,6 +115,9 @@ class Crew:
             except BaseException:
                 self._wake()
                 raise
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
         if not self._in_hand and self._waker is not None:
             self._waker.close()
             self._waker = None
@@ -100,6 +128,10 @@ class _Waker(asyncore.dispatcher):
 
     def __init__(self, map: dict[int, Any], woken: Callable[[], None]) -> None:
         near_end, self._far_end = smtpd_compat.socket.socketpair()
+        if select_cannot_hold(near_end, map):
+            near_end.close()
+            self._far_end.close()
+            raise OSError(errno.EMFILE, "no descriptor left that select can hold")
         self._far_end.setblocking(False)
         self._woken = woken
         # Else a thread might write into a descriptor that has just been closed and
@@ -119,7 +151,10 @@ class _Waker(asyncore.dispatcher):
         return False
 
     def handle_read(self) -> None:
-        self.recv(4096)
+        try:
+            self.recv(4096)
+        except BlockingIOError:  # read in a loop that a handler has run
+            return
         self._woken()
 
     def handle_error(self) -> None:

@@ -1,0 +1,22 @@
+"""What setup.cfg cannot say: the source distribution holds the tests."""
+
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.sdist import sdist
+
+
+class SourceDistribution(sdist):
+    """The files that setuptools finds, and those that running the tests takes."""
+
+    def make_release_tree(self, base_dir, files):
+        tests = {
+            str(path)
+            for path in Path("tests").rglob("*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
+        files = {*files, *tests, "tox.ini", "CHANGELOG.md"}
+        super().make_release_tree(base_dir, sorted(files))
+
+
+setup(cmdclass={"sdist": SourceDistribution})

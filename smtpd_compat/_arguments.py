@@ -1,0 +1,180 @@
+"""Who can be called with what: handlers and classes of all eras are given arguments.
+
+What something takes is found out when it is first seen, and remembered.
+"""
+
+from __future__ import annotations
+
+import re
+import weakref
+from types import MethodType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, MutableMapping
+    from inspect import Parameter
+    from types import CodeType
+    from typing import Any
+
+
+class Plan:
+    """How something is called, in terms of the arguments that are given today."""
+
+    def __init__(
+        self, by_position: list[str], by_name: dict[str, str], today: Iterable[str]
+    ) -> None:
+        self._by_position = by_position
+        #: Today's names, by those of the callee.
+        self._by_name = by_name
+        self.left_out = frozenset(today).difference(by_position, by_name.values())
+
+    def choose(self, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """What of *values* to give by position, and what by name."""
+        return (
+            [values[name] for name in self._by_position],
+            {name: values[today] for name, today in self._by_name.items()},
+        )
+
+
+class Arguments:
+    """The arguments that are given today, and who takes which of them.
+
+    :param by_position: those given by position today.
+    :param by_name: those given by name today.
+    :param always: how many of *by_position* every era gave.  They are given by position
+        whatever they are called.  The others are given to parameters that have their
+        names, or that cannot do without a value.
+    :param advise: called, once or more, with what cannot be called as today.
+    """
+
+    def __init__(
+        self,
+        by_position: list[str],
+        by_name: list[str],
+        always: int,
+        advise: Callable[[Any], None],
+    ) -> None:
+        self._by_position = by_position
+        self._by_name = by_name
+        self._names = by_position + by_name
+        self._always = always
+        self._advise = advise
+        self.as_today = Plan(by_position, {n: n for n in by_name}, self._names)
+        self._as_ever = Plan(by_position[:always], {}, self._names)
+        self._plans: MutableMapping[Any, tuple[CodeType | None, Plan]]
+        self._plans = weakref.WeakKeyDictionary()
+
+    def plan(self, target: Any) -> Plan:
+        """How to call *target*; `as_today` also if there is no way to know."""
+        key = target.__func__ if type(target) is MethodType else target
+        try:
+            code, plan = self._plans[key]
+            if code is init_code(key):
+                return plan
+        except (KeyError, TypeError):
+            pass
+        plan = self._make_plan(target)
+        if plan is not self.as_today:
+            self._advise(target)
+        self._remember(key, plan)
+        return plan
+
+    def plan_as_ever(self, target: Any, refuser: Any) -> Plan:
+        """From now on, give *target* only what every era gave.
+
+        :param refuser: the function behind *target* that does not take more.
+        """
+        self._advise(refuser)
+        key = target.__func__ if type(target) is MethodType else target
+        self._remember(key, self._as_ever)
+        return self._as_ever
+
+    def _remember(self, key: Any, plan: Plan) -> None:
+        try:
+            self._plans[key] = init_code(key), plan
+        except TypeError:  # not hashable, or not weakly referable: made every time
+            pass
+
+    def _make_plan(self, target: Any) -> Plan:
+        import inspect
+
+        try:
+            # What it wraps does not count: it may be there to adapt just that.
+            signature = inspect.signature(target, follow_wrapped=False)
+        except (TypeError, ValueError):
+            return self.as_today
+        try:
+            signature.bind(*self._by_position, **dict.fromkeys(self._by_name))
+        except TypeError:
+            return self._adapt(list(signature.parameters.values()))
+        return self.as_today
+
+    def _adapt(self, parameters: list[Parameter]) -> Plan:
+        by_position: list[str] = []
+        by_name: dict[str, str] = {}
+        for index, parameter in enumerate(parameters):
+            kind = parameter.kind
+            positional = kind < parameter.KEYWORD_ONLY and len(by_position) == index
+            taken = {*by_position, *by_name.values()}
+            if kind is parameter.VAR_POSITIONAL:
+                if positional:
+                    by_position += self._by_position[index:]
+            elif kind is parameter.VAR_KEYWORD:
+                by_name.update((n, n) for n in self._names if n not in taken)
+            else:
+                name = self._meant_by(parameter, index)
+                if name is None or name in taken:
+                    continue
+                if positional:
+                    by_position.append(name)
+                elif kind is not parameter.POSITIONAL_ONLY:
+                    by_name[parameter.name] = name
+        return Plan(by_position, by_name, self._names)
+
+    def _meant_by(self, parameter: Parameter, index: int) -> str | None:
+        """The argument for a *parameter*, None if it is to keep its default."""
+        if parameter.kind is not parameter.KEYWORD_ONLY and index < self._always:
+            return self._names[index]
+        if parameter.name in self._names[self._always :]:
+            return parameter.name
+        if parameter.default is parameter.empty and index < len(self._names):
+            return self._names[index]
+        return None
+
+
+def init_code(target: Any) -> CodeType | None:
+    """The code of a class's constructor, by which to see that it was replaced."""
+    if not isinstance(target, type):
+        return None
+    return getattr(target.__init__, "__code__", None)  # type: ignore[misc]
+
+
+_HAS_VAR_POSITIONAL = 4  # inspect.CO_VARARGS
+
+#: How Python says that a function does not take what it is called with.
+_REFUSAL = re.compile(r"([\w<>]+)\(\) (takes |got an unexpected keyword argument)")
+
+
+def find_refuser(error: TypeError, target: Any, suspects: Iterable[str]) -> Any:
+    """The function that would not take its arguments; None if *error* is no such.
+
+    A signature such as ``(*args, **kwargs)`` tells nothing of what is behind it: the
+    function that a decorator wraps, or another one of those called like *suspects*.
+
+    :param error: caught by the function that called *target*.
+    """
+    trace = error.__traceback__ and error.__traceback__.tb_next
+    if trace is None:  # *target* itself, of which inspect could not tell
+        return target if "argument" in str(error) else None
+    said = _REFUSAL.search(str(error))
+    if said is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    caller = trace.tb_frame
+    if caller.f_code.co_flags & _HAS_VAR_POSITIONAL:
+        for name in caller.f_code.co_freevars:
+            wrapped = caller.f_locals.get(name)
+            if getattr(wrapped, "__name__", None) == said[1]:
+                return wrapped
+    return target if said[1] in suspects else None

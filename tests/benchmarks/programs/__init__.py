@@ -1,0 +1,1 @@
+"""What runs in the server processes; each prints its port, then serves for ever."""

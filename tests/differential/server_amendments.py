@@ -1,0 +1,136 @@
+"""What the original's servers do, repaired row by row; see `rules`."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import re
+import sys
+from typing import Any
+
+from .survivals import Rule
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+class _FourArguments(Rule):
+    """A handler from before 3.5 is called with four arguments, the last one text."""
+
+    row = "process_message with four arguments"
+    number = 4
+
+    def process_message(self, *args: Any, **kwargs: Any) -> Any:
+        handler = super().process_message
+        parameters = inspect.signature(handler).parameters
+        if kwargs and not {"mail_options", "kwargs"}.intersection(parameters):
+            self.note(_FourArguments)
+            text = args[3].decode("utf-8", "surrogateescape")
+            return handler(*args[:3], text)
+        return handler(*args, **kwargs)
+
+
+class _EmptyPeer(Rule):
+    """A client on a Unix socket has no host to print."""
+
+    row = "DebuggingServer and an empty peer"
+    number = 2
+
+    def _print_message_content(self, peer: Any, data: Any) -> None:
+        if peer:
+            super()._print_message_content(peer, data)
+            return
+        self.note(_EmptyPeer)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            super()._print_message_content(("no host",), data)
+        for line in printed.getvalue().splitlines(keepends=True):
+            if line not in ("X-Peer: no host\n", "b'X-Peer: no host'\n"):
+                sys.stdout.write(line)
+
+
+class _RelayedBytes(Rule):
+    """PureProxy relays messages as they came, without decode_data too."""
+
+    row = "PureProxy"
+    number = 2
+
+
+class _EmptyPeerRelayed(Rule):
+    """A client on a Unix socket has no host to name in a header."""
+
+    row = "PureProxy"
+    number = 2
+
+
+class _BareLineEndsRelayed(Rule):
+    """A CR alone ends a header line too: upstream every line gets to end in CRLF."""
+
+    row = "bare CR and LF in relayed mail"
+    number = 3
+
+
+class Relay(Rule):
+    """What these three change in PureProxy.
+
+    The original is asked only for the line before which the X-Peer header stands.
+    """
+
+    _data: Any = ""
+    _host = ""
+    _options: tuple[str, ...] = ()
+
+    def process_message(
+        self,
+        peer: Any,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: Any,
+        **kwargs: Any,
+    ) -> Any:
+        self._data = data
+        self._host = peer[0] if peer else ""
+        self._options = tuple(kwargs.get("mail_options", ()))
+        text = data
+        if isinstance(data, bytes):
+            self.note(_RelayedBytes)
+            text = data.decode("latin-1")
+        if not peer:
+            self.note(_EmptyPeerRelayed)
+        if "\r" in text:
+            self.note(_BareLineEndsRelayed)
+        text = _LINE_END.sub("\n", text)
+        return super().process_message((self._host,), mailfrom, rcpttos, text)
+
+    def _deliver(self, mailfrom: str, rcpttos: list[str], text: str) -> Any:
+        data = self._data
+        if self._host:
+            header = "X-Peer: " + self._host
+            data = self._with_header(header, text.split("\n").index(header))
+        more = (["SMTPUTF8"],) if "SMTPUTF8" in self._options else ()
+        return super()._deliver(mailfrom, rcpttos, data, *more)
+
+    def _with_header(self, header: str, before: int) -> Any:
+        data = self._data
+        text = data.decode("latin-1") if isinstance(data, bytes) else data
+        ends = [0] + [end.end() for end in _LINE_END.finditer(text)]
+        if before < len(ends):
+            at = ends[before]
+            text = text[:at] + header + "\n" + text[at:]
+        else:
+            text = text + "\n" + header
+        return text.encode("latin-1") if isinstance(data, bytes) else text
+
+
+#: Of every server.
+OF_ALL: tuple[type[Rule], ...] = (
+    _FourArguments,
+    _EmptyPeer,
+)
+
+#: Of PureProxy, by way of `Relay`.
+OF_RELAYS: tuple[type[Rule], ...] = (
+    _RelayedBytes,
+    _EmptyPeerRelayed,
+    _BareLineEndsRelayed,
+)

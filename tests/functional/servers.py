@@ -1,0 +1,23 @@
+"""Classes for ``-c``; nothing but the server process imports them."""
+
+from __future__ import annotations
+
+import smtpd
+
+
+class FromElsewhere(smtpd.SMTPServer):
+    """A server of somebody's own, written for the module under its old name."""
+
+    def process_message(self, peer, mailfrom, rcpttos, data, **kwargs):
+        print("FromElsewhere tells", len(data), "octets", file=smtpd.DEBUGSTREAM)
+        print(f"{mailfrom} -> {rcpttos}: {data!r}")
+
+
+class TwoArguments(smtpd.SMTPServer):
+    """A server from the time when there were two arguments."""
+
+    def __init__(self, localaddr, remoteaddr):
+        smtpd.SMTPServer.__init__(self, localaddr, remoteaddr)
+
+    def process_message(self, peer, mailfrom, rcpttos, data):
+        print(f"{mailfrom} -> {rcpttos}: {data!r}")

@@ -1,0 +1,239 @@
+"""The options of ``python -m smtpd_compat`` as a process obeys them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import smtplib
+import socket
+import sys
+
+import pytest
+
+from tests.functional.processes import (
+    COMMAND,
+    PATIENCE,
+    STRICT_COMMAND,
+    Server,
+    end,
+    interruptible,
+    run,
+    server_process,
+    start,
+)
+
+SERVERS = "tests.functional.servers."
+
+
+def connected(server: Server) -> smtplib.SMTP:
+    return smtplib.SMTP(server.host, server.port, timeout=PATIENCE)
+
+
+# Importing
+
+
+def test_import_prints_and_warns_nothing() -> None:
+    ended = end(start([sys.executable, "-W", "error", "-c", "import smtpd_compat"]))
+    assert ended == (0, "", "")
+
+
+# The end
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_an_idle_server_quietly(signum: int) -> None:
+    with server_process("-n", "-c", "DebuggingServer") as server:
+        assert server.stop(signum) == (0, "", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signal_in_the_middle_of_a_message_ends_the_server_quietly(signum: int) -> None:
+    with server_process("-n", "-c", "DebuggingServer") as server:
+        client = socket.create_connection((server.host, server.port), PATIENCE)
+        with client, client.makefile("rb") as replies:
+            client.sendall(b"HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n")
+            codes = [replies.readline()[:3] for _ in range(5)]
+            assert codes == [b"220", b"250", b"250", b"250", b"354"]
+            client.sendall(b"Subject: never finished\r\n")
+            assert server.stop(signum) == (0, "", "")
+
+
+# Options
+
+
+def test_class_from_another_module_gets_the_mail() -> None:
+    with server_process("-n", "-c", SERVERS + "FromElsewhere") as server:
+        with connected(server) as client:
+            client.sendmail("a@b", ["c@d", "e@f"], "text\n")
+        assert server.stop() == (0, "a@b -> ['c@d', 'e@f']: b'text'\n", "")
+
+
+def test_class_with_two_arguments_gets_the_mail_as_text() -> None:
+    name = SERVERS + "TwoArguments"
+    with server_process("-n", "-c", name, command=COMMAND) as server:
+        with connected(server) as client:
+            client.sendmail("a@b", ["c@d", "e@f"], "text\n")
+        assert server.stop() == (0, "a@b -> ['c@d', 'e@f']: 'text'\n", "")
+
+
+def test_debug_option_traces_the_conversation_on_standard_error() -> None:
+    with server_process("-n", "-d", "-c", "DebuggingServer") as server:
+        with connected(server) as client:
+            for command in ("EHLO x", "MAIL FROM:<a@b> SIZE=5", "RCPT TO:<c@d>"):
+                assert client.docmd(command)[0] == 250
+            assert client.data("text")[0] == 250
+        ended = server.stop()
+    assert ended.status == 0
+    places = [
+        ended.stderr.find(trace)
+        for trace in (
+            "DebuggingServer started at ",
+            f"\tLocal addr: ('127.0.0.1', {server.port})\n",
+            "Incoming connection from ('127.0.0.1', ",
+            "Peer: ('127.0.0.1', ",
+            "Data: b'EHLO x'\n",
+            "Data: b'MAIL FROM:<a@b> SIZE=5'\n",
+            "===> MAIL FROM:<a@b> SIZE=5\n",
+            "sender: a@b\n",
+            "===> RCPT TO:<c@d>\n",
+            "recips: ['c@d']\n",
+            "Data: b'text'\n",
+            "Data: b'QUIT'\n",
+        )
+    ]
+    assert -1 not in places and places == sorted(places), ended.stderr
+
+
+def test_debug_option_reaches_a_class_from_another_module() -> None:
+    with server_process("-n", "-d", "-c", SERVERS + "FromElsewhere") as server:
+        with connected(server) as client:
+            client.sendmail("a@b", ["c@d"], "text\n")
+        assert "FromElsewhere tells 4 octets\n" in server.stop().stderr
+
+
+def test_size_option_limits_the_message() -> None:
+    with server_process("-n", "-s", "1000", "-c", "DebuggingServer") as server:
+        with connected(server) as client:
+            client.ehlo("client.example.org")
+            assert client.esmtp_features["size"] == "1000"
+            client.mail("a@b")
+            client.rcpt("c@d")
+            code, reply = client.data("x" * 2000)
+            assert (code, reply) == (552, b"Error: Too much mail data")
+            client.sendmail("a@b", ["c@d"], "x" * 500)
+        ended = server.stop()
+    assert (ended.status, ended.stderr) == (0, "")
+    assert f"b'{'x' * 500}'\n" in ended.stdout
+    assert ended.stdout.count("MESSAGE FOLLOWS") == 1
+
+
+def test_size_is_32_mib_where_nothing_else_is_said() -> None:
+    with server_process("-n", "-c", "DebuggingServer") as server:
+        with connected(server) as client:
+            client.ehlo("client.example.org")
+            assert client.esmtp_features["size"] == "33554432"
+
+
+def test_smtputf8_option_takes_international_mail() -> None:
+    with server_process("-n", "-u", "-c", "DebuggingServer") as server:
+        with connected(server) as client:
+            client.ehlo("client.example.org")
+            client.sendmail(
+                "ünal@example.org",
+                ["b@example.org"],
+                "Subject: grüße\n\ntext\n".encode(),
+                mail_options=["SMTPUTF8", "BODY=8BITMIME"],
+            )
+        ended = server.stop()
+    assert (ended.status, ended.stderr) == (0, "")
+    assert f"{'Subject: grüße'.encode()!r}\n" in ended.stdout
+    assert "'SMTPUTF8', 'BODY=8BITMIME'" in ended.stdout
+
+
+def test_default_class_relays_to_the_remote_host() -> None:
+    with server_process("-n", "-c", "DebuggingServer") as upstream:
+        remote = f"{upstream.host}:{upstream.port}"
+        with server_process("-n", remote=remote) as proxy:
+            with connected(proxy) as client:
+                client.sendmail("a@b", ["c@d"], "Subject: relayed\n\ntext\n")
+            assert proxy.stop() == (0, "", "")
+        ended = upstream.stop()
+    assert (ended.status, ended.stderr) == (0, "")
+    assert "b'Subject: relayed'\nb'X-Peer: 127.0.0.1'\n" in ended.stdout
+
+
+def test_smtputf8_option_with_a_class_that_has_none_is_a_message() -> None:
+    name = SERVERS + "TwoArguments"
+    ended = run("-n", "-u", "-c", name, "127.0.0.1:0", command=COMMAND)
+    assert ended == (1, "", f"{name} does not support SMTPUTF8.\n")
+
+
+def test_smtputf8_option_with_the_default_class_is_a_message() -> None:
+    ended = run("-n", "-u", "127.0.0.1:0")
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.endswith("PureProxy does not support SMTPUTF8.\n")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_address_in_use_is_a_message() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("-n", "-c", "DebuggingServer", f"127.0.0.1:{port}")
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Cannot start DebuggingServer: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_version_is_the_banners() -> None:
+    assert run("-V") == (0, "Python SMTP proxy version 0.3\n", "")
+
+
+# Privileges
+
+root_only = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs to be root"
+)
+
+
+def _with_a_group_of_its_own() -> None:
+    interruptible()
+    os.setgroups([0, 1])
+
+
+@root_only
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_root_becomes_nobody_and_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
+    # Nobody may not write down what it covered, and would say so.
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    nobody = pwd.getpwnam("nobody")
+    with server_process(
+        "-c", "DebuggingServer", preexec_fn=_with_a_group_of_its_own
+    ) as server:
+        with open(f"/proc/{server.process.pid}/status") as lines:
+            status = dict(line.rstrip("\n").split(":", 1) for line in lines)
+        assert status["Uid"].split() == [str(nobody.pw_uid)] * 4
+        assert status["Gid"].split() == [str(nobody.pw_gid)] * 4
+        assert status["Groups"].split() == []
+        with connected(server) as client:
+            client.sendmail("a@b", ["c@d"], "text\n")
+        ended = server.stop()
+    assert (ended.status, ended.stderr) == (0, "")
+    assert "b'text'\n" in ended.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs users")
+def test_without_root_and_without_n_is_a_message() -> None:
+    command = [*STRICT_COMMAND, "-c", "DebuggingServer", "127.0.0.1:0"]
+    if os.geteuid() == 0:
+        # A root that may not change its user; any other user might not be able to
+        # read root's own Python.
+        if shutil.which("setpriv") is None:
+            pytest.skip("setpriv is not installed")
+        command = ["setpriv", "--bounding-set=-setuid,-setgid", *command]
+    message = 'Cannot setuid "nobody"; try running with -n option.\n'
+    assert end(start(command)) == (1, "", message)

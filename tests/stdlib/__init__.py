@@ -1,0 +1,1 @@
+"""The interpreters' own test suites, run with this package in the module's place."""

@@ -1,0 +1,102 @@
+"""DebuggingServer: what it prints."""
+
+from __future__ import annotations
+
+import smtplib
+from typing import Any
+
+import pytest
+
+import smtpd_compat
+from tests.support.serving import address, looping, serving
+from tests.support.talking import Client, connected
+
+FOLLOWS = "---------- MESSAGE FOLLOWS ----------"
+END = "------------ END MESSAGE ------------"
+
+
+def printed(
+    capsys: pytest.CaptureFixture[str],
+    message: str,
+    mail_options: tuple[str, ...] = (),
+    **settings: Any,
+) -> list[str]:
+    """What is printed for *message*, without the two rules."""
+    # Without a limit smtplib sends no SIZE, which would be printed with the options.
+    with serving(
+        smtpd_compat.DebuggingServer, data_size_limit=None, **settings
+    ) as server:
+        with smtplib.SMTP(*address(server)) as client:
+            wire = message.replace("\n", "\r\n").encode()
+            client.sendmail("a@b", ["c@d"], wire, mail_options)
+    captured = capsys.readouterr()
+    lines: list[str] = captured.out.split("\n")
+    assert (lines[0], lines[-2], lines[-1]) == (FOLLOWS, END, "")
+    return lines[1:-2]
+
+
+def test_bytes_are_printed_as_the_repr_of_each_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert printed(capsys, "Subject: x\n\nh\xe9\n.\n'\n") == [
+        "b'Subject: x'",
+        "b'X-Peer: 127.0.0.1'",
+        "b''",
+        "b'h\\xc3\\xa9'",
+        "b'.'",
+        'b"\'"',
+    ]
+
+
+def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    message = "Subject: x\n\nh\xe9\n\nend\n"
+    assert printed(capsys, message, decode_data=True) == [
+        "Subject: x",
+        "X-Peer: 127.0.0.1",
+        "",
+        "h\xe9",
+        "",
+        "end",
+    ]
+
+
+def test_without_an_empty_line_no_peer_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert printed(capsys, "no header here") == ["b'no header here'"]
+
+
+def test_options_of_mail_are_printed_first(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, "x", ("BODY=8BITMIME",))
+    assert lines == ["mail options: ['BODY=8BITMIME']", "b'x'"]
+
+
+def test_an_empty_message_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(smtpd_compat.DebuggingServer) as server:
+        with connected(server) as client:
+            client.send(b"HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n")
+            assert client.replies(5)[-1] == b"250 OK\r\n"
+    assert capsys.readouterr().out == f"{FOLLOWS}\n{END}\n"
+
+
+@pytest.mark.parametrize("settings", [{}, {"decode_data": True}])
+def test_over_a_unix_socket_there_is_no_peer_to_print(
+    settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import socket
+
+    near_end, far_end = socket.socketpair()
+    with serving(smtpd_compat.DebuggingServer, **settings) as server, far_end:
+        map: dict[int, Any] = {}
+        smtpd_compat.SMTPChannel(server, near_end, "", map=map, **settings)
+        with looping(map):
+            client = Client.__new__(Client)
+            client.socket, client._unread = far_end, b""
+            far_end.settimeout(20)
+            client.send(b"HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n")
+            client.send(b"A: b\r\n\r\nc\r\n.\r\n")
+            assert client.replies(6)[-1] == b"250 OK\r\n"
+    lines = ["A: b", "", "c"]
+    if not settings:
+        lines = ["b'A: b'", "b''", "b'c'"]
+    assert capsys.readouterr().out.splitlines() == [FOLLOWS, *lines, END]

@@ -1,0 +1,569 @@
+"""`smtpd_compat.loop`, which has to do what ``asyncore.loop`` does, and that loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import smtpd_compat
+from smtpd_compat import asyncore
+from tests.support.keeping import Channel, Server
+from tests.support.serving import address, looping
+from tests.support.talking import PATIENCE, Client, Stage, on_stage
+
+OK = b"250 OK\r\n"
+MESSAGE = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
+
+
+def own_loop_on_select(**kwargs: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selectors, "DefaultSelector", selectors.SelectSelector)
+        smtpd_compat.loop(**kwargs)
+
+
+LOOPS = pytest.mark.parametrize(
+    "loop",
+    [asyncore.loop, smtpd_compat.loop, own_loop_on_select],
+    ids=["asyncore", "own", "own on select"],
+)
+
+
+class Ear(asyncore.dispatcher):
+    """A dispatcher that is none of ours: it keeps what it hears."""
+
+    def __init__(self, map: dict[int, Any]) -> None:
+        near_end, self.far_end = socket.socketpair()
+        self.heard = b""
+        self.wants_to_read = True
+        self.to_say = b""
+        super().__init__(near_end, map)
+
+    def readable(self) -> bool:
+        return self.wants_to_read
+
+    def writable(self) -> bool:
+        return bool(self.to_say)
+
+    def handle_read(self) -> None:
+        self.heard += self.recv(100)
+
+    def handle_write(self) -> None:
+        self.to_say = self.to_say[self.send(self.to_say) :]
+
+    def handle_close(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.far_end.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def ear(map: dict[int, Any]) -> Iterator[Ear]:
+    listener = Ear(map)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+# Turns
+
+
+@LOOPS
+def test_a_loop_over_an_empty_map_ends(loop: Any) -> None:
+    loop(map={})
+    loop(map={}, timeout=None)
+    loop(map={}, count=3)
+
+
+@LOOPS
+def test_count_is_the_number_of_turns(loop: Any) -> None:
+    turns = []
+    map: dict[int, Any] = {}
+    with ear(map) as listener:
+        listener.readable = lambda: turns.append(1) or True  # type: ignore
+        loop(timeout=0, map=map, count=7)
+        assert len(turns) == 7
+        loop(timeout=0, map=map, count=0)
+        assert len(turns) == 7
+
+
+@LOOPS
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_the_loop_takes_asyncores_arguments(loop: Any, use_poll: bool) -> None:
+    map: dict[int, Any] = {}
+    with ear(map) as listener:
+        listener.far_end.send(b"x")
+        loop(timeout=1.0, use_poll=use_poll, map=map, count=1)
+        assert listener.heard == b"x"
+
+
+def test_the_loops_arguments_may_come_by_position() -> None:
+    map: dict[int, Any] = {}
+    with ear(map) as listener:
+        listener.far_end.send(b"x")
+        smtpd_compat.loop(1.0, False, map, 1)
+        assert listener.heard == b"x"
+
+
+@LOOPS
+def test_a_turn_waits_no_longer_than_its_timeout(loop: Any) -> None:
+    map: dict[int, Any] = {}
+    with ear(map):
+        before = time.monotonic()
+        loop(timeout=0.05, map=map, count=1)
+        assert 0.04 < time.monotonic() - before < PATIENCE
+
+
+@LOOPS
+def test_without_a_map_the_loop_serves_asyncores_own(loop: Any) -> None:
+    with ear(asyncore.socket_map) as listener:
+        listener.far_end.send(b"x")
+        loop(timeout=1, count=1)
+        assert listener.heard == b"x"
+
+
+@LOOPS
+def test_the_loop_ends_when_its_map_is_emptied(loop: Any) -> None:
+    map: dict[int, Any] = {}
+
+    class Empties(Ear):
+        def handle_read(self) -> None:
+            asyncore.close_all(map)
+
+    others = [Ear(map) for _ in range(3)]
+    listener = Empties(map)
+    listener.far_end.send(b"x")
+    others[0].far_end.send(b"x")
+    loop(timeout=30, map=map)
+    assert map == {}
+    for other in (*others, listener):
+        other.close()
+
+
+@LOOPS
+@pytest.mark.parametrize("leaves", [asyncore.ExitNow, SystemExit, KeyboardInterrupt])
+def test_what_a_dispatcher_raises_by_intent_leaves_the_loop(
+    leaves: type[BaseException], loop: Any
+) -> None:
+    class Leaves(Ear):
+        def handle_read(self) -> None:
+            raise leaves()
+
+    map: dict[int, Any] = {}
+    listener = Leaves(map)
+    listener.far_end.send(b"x")
+    with pytest.raises(leaves):
+        loop(timeout=30, map=map)
+    listener.close()
+
+
+@LOOPS
+def test_what_else_a_dispatcher_raises_is_for_its_handle_error(loop: Any) -> None:
+    errors = []
+
+    class Fails(Ear):
+        def handle_read(self) -> None:
+            raise ValueError("no")
+
+        def handle_error(self) -> None:
+            errors.append(sys.exc_info()[1])
+            self.close()
+
+    map: dict[int, Any] = {}
+    Fails(map).far_end.send(b"x")
+    loop(timeout=30, map=map)
+    assert [str(error) for error in errors] == ["no"]
+
+
+# Dispatchers that are none of ours
+
+
+@LOOPS
+def test_foreign_dispatchers_may_change_their_minds_unseen(loop: Any) -> None:
+    map: dict[int, Any] = {}
+    with ear(map) as listener:
+        listener.wants_to_read = False
+        listener.far_end.send(b"one")
+        loop(timeout=0.01, map=map, count=2)
+        assert listener.heard == b""
+        listener.wants_to_read = True
+        loop(timeout=1, map=map, count=1)
+        assert listener.heard == b"one"
+        listener.to_say = b"two"
+        loop(timeout=1, map=map, count=1)
+        assert listener.far_end.recv(100) == b"two"
+
+
+@LOOPS
+def test_a_dispatcher_that_comes_or_goes_while_the_loop_runs_is_noticed(
+    loop: Any,
+) -> None:
+    map: dict[int, Any] = {}
+    children: list[Ear] = []
+
+    class Parent(Ear):
+        def handle_read(self) -> None:
+            self.recv(100)
+            self.del_channel()
+            children.append(Ear(map))
+            children[-1].far_end.send(b"hello")
+
+    with contextlib.closing(Parent(map)) as parent:
+        parent.far_end.send(b"x")
+        loop(timeout=1, map=map, count=2)
+        assert [child.heard for child in children] == [b"hello"]
+        children[0].close()
+
+
+@LOOPS
+def test_another_object_put_into_the_map_takes_the_events(loop: Any) -> None:
+    map: dict[int, Any] = {}
+
+    class Replaces(Ear):
+        def handle_read(self) -> None:
+            self.heard += self.recv(100)
+            map[self._fileno] = second
+
+    with contextlib.closing(Replaces(map)) as first, ear({}) as second:
+        first.far_end.send(b"1")
+        loop(timeout=1, map=map, count=1)
+        # second has the descriptor now, as a TLS wrapper would have.
+        second.heard_from = first.socket
+        second.handle_read = lambda: setattr(  # type: ignore
+            second, "heard", first.socket.recv(100)
+        )
+        first.far_end.send(b"2")
+        loop(timeout=1, map=map, count=1)
+        assert (first.heard, second.heard) == (b"1", b"2")
+
+
+@LOOPS
+def test_a_client_that_connects_again_from_handle_close_is_served(loop: Any) -> None:
+    """It gets the same descriptor, under which the system knows another socket."""
+    greetings = []
+    closes = []
+
+    class Reconnects(asyncore.dispatcher):
+        def connect_again(self) -> None:
+            self.create_socket()
+            self.connect(where)
+
+        def handle_read(self) -> None:
+            heard = self.recv(100)
+            if heard:
+                greetings.append(heard)
+
+        def writable(self) -> bool:
+            return not self.connected
+
+        def handle_close(self) -> None:
+            closes.append(self._fileno)
+            self.close()
+            if len(closes) < 4:
+                self.connect_again()
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.settimeout(PATIENCE)
+        where = listening.getsockname()
+
+        def serve() -> None:
+            for number in range(4):
+                accepted, _ = listening.accept()
+                with accepted:
+                    accepted.sendall(b"hello %d" % number)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        map: dict[int, Any] = {}
+        Reconnects(map=map).connect_again()
+        loop(timeout=PATIENCE, map=map)
+        thread.join()
+    assert greetings == [b"hello 0", b"hello 1", b"hello 2", b"hello 3"]
+
+
+@LOOPS
+def test_a_connection_that_is_refused_is_an_error_of_the_dispatcher(loop: Any) -> None:
+    errors = []
+
+    class Connects(asyncore.dispatcher):
+        def handle_error(self) -> None:
+            errors.append(sys.exc_info()[0])
+            self.close()
+
+        handle_expt = handle_close = handle_error
+
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        map: dict[int, Any] = {}
+        connects = Connects(map=map)
+        connects.create_socket()
+        connects.connect(bound.getsockname())
+        loop(timeout=PATIENCE, map=map)
+    assert len(errors) == 1
+
+
+@LOOPS
+def test_a_descriptor_closed_behind_the_loops_back_does_not_keep_it_busy(
+    loop: Any,
+) -> None:
+    map: dict[int, Any] = {}
+    with ear(map) as listener, ear(map) as other:
+        loop(timeout=0, map=map, count=1)
+        listener.socket.close()
+        with contextlib.suppress(OSError):  # from select: it has always said so
+            loop(timeout=0.01, map=map, count=3)
+        listener.del_channel()
+        other.far_end.send(b"x")
+        loop(timeout=1, map=map, count=1)
+        assert other.heard == b"x"
+
+
+# Files
+
+
+@pytest.mark.skipif(not hasattr(asyncore, "file_dispatcher"), reason="none on Windows")
+@LOOPS
+def test_a_pipe_is_served(loop: Any) -> None:
+    heard = []
+
+    class Pipe(asyncore.file_dispatcher):
+        def writable(self) -> bool:
+            return False
+
+        def handle_read(self) -> None:
+            heard.append(self.recv(100))
+
+        def handle_close(self) -> None:
+            self.close()
+
+    map: dict[int, Any] = {}
+    read_end, write_end = os.pipe()
+    pipe = Pipe(read_end, map=map)
+    os.close(read_end)
+    os.write(write_end, b"x")
+    loop(timeout=1, map=map, count=1)
+    os.close(write_end)
+    pipe.close()
+    assert heard == [b"x"]
+
+
+@pytest.mark.skipif(not hasattr(asyncore, "file_dispatcher"), reason="none on Windows")
+@pytest.mark.parametrize("loop", [asyncore.loop, smtpd_compat.loop])
+def test_a_regular_file_is_served_and_channels_beside_it(
+    loop: Any, tmp_path: Any
+) -> None:
+    """epoll takes no regular file; poll, which always calls it ready, does."""
+    heard = []
+
+    class File(asyncore.file_dispatcher):
+        def writable(self) -> bool:
+            return False
+
+        def handle_read(self) -> None:
+            data = self.recv(5)
+            heard.append(data)
+            if not data:
+                self.close()
+
+        def handle_close(self) -> None:
+            pass
+
+    path = tmp_path / "mail"
+    path.write_bytes(b"0123456789")
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        with open(path, "rb") as file:
+            File(file.fileno(), map=stage.map)
+        stage.turn(3, timeout=0.01)
+        assert heard == [b"01234", b"56789", b""]
+        assert stage.say(client, b"NOOP") == OK
+
+
+# Channels
+
+
+@LOOPS
+def test_a_channel_may_be_pushed_to_from_elsewhere(loop: Any) -> None:
+    """More than the system takes at once, so that the loop has to send the rest."""
+    with on_stage(Server, loop=loop) as stage:
+        pushed = "250 " + "x" * 8_000_000
+        with stage.connect() as client, stage.connect() as other:
+
+            class Pushes(Ear):
+                def handle_read(self) -> None:
+                    self.recv(100)
+                    stage.channels[0].push(pushed)
+
+            stage.turn(3)
+            with contextlib.closing(Pushes(stage.map)) as pusher:
+                with looping(stage.map, loop):
+                    pusher.far_end.send(b"x")
+                    assert client.reply() == pushed.encode() + b"\r\n"
+                    assert client.say(b"NOOP") == OK
+                    assert other.say(b"NOOP") == OK
+
+
+@LOOPS
+def test_a_channel_may_be_closed_from_elsewhere(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+
+            class Closes(Ear):
+                def handle_read(self) -> None:
+                    self.recv(100)
+                    stage.channels[0].close_when_done()
+                    stage.channels[1].close()
+
+            stage.turn(3)
+            with contextlib.closing(Closes(stage.map)) as closer:
+                with looping(stage.map, loop):
+                    closer.far_end.send(b"x")
+                    assert (client.rest(), other.rest()) == (b"", b"")
+                    with Client(address(stage.server)) as third:
+                        assert third.reply().startswith(b"220 ")
+
+
+def calls_of(function: Any, work: Any) -> int:
+    """How often *function* is called while *work* is done."""
+    calls = []
+
+    def profile(frame: Any, event: str, arg: Any) -> None:
+        if event == "call" and frame.f_code is function.__code__:
+            calls.append(1)
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return len(calls)
+
+
+def test_idle_channels_are_not_asked_in_every_turn() -> None:
+    readable = smtpd_compat.SMTPChannel.readable
+    for loop, asked in ((asyncore.loop, 200), (smtpd_compat.loop, 20)):
+        with on_stage(Server, loop=loop) as stage, contextlib.ExitStack() as cleanup:
+            for _ in range(20):
+                cleanup.enter_context(stage.connect())
+            # All are asked in the first turn of a loop.
+            assert calls_of(readable, lambda: stage.turn(10)) == asked
+
+
+class AsksForHelp(Channel):
+    """It changes its mind without telling, as the author of asyncore let it."""
+
+    holds_back = False
+
+    def readable(self) -> bool:
+        return not self.holds_back and super().readable()
+
+
+@LOOPS
+def test_a_channel_class_with_a_readable_of_its_own_is_asked(loop: Any) -> None:
+    class Serves(Server):
+        channel_class = AsksForHelp
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        channel.holds_back = True
+        client.send(b"NOOP\r\n")
+        with ear(stage.map) as waker:
+
+            class Wakes:
+                def __call__(self) -> None:
+                    waker.recv(100)
+                    channel.holds_back = False
+
+            waker.handle_read = Wakes()  # type: ignore
+            with looping(stage.map, loop):
+                waker.far_end.send(b"x")
+                assert client.reply() == OK
+
+
+@LOOPS
+def test_a_loop_may_go_on_where_another_was_left(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        client.send(b"HELO x\r\nNOO")
+        assert stage.hear(client).startswith(b"250 ")
+        other = Stage(stage.server, stage.map, asyncore.loop)
+        client.send(b"P\r\n")
+        assert other.hear(client) == OK
+        assert stage.say(client, b"NOOP") == OK
+
+
+@LOOPS
+def test_a_handler_may_run_a_loop_of_its_own(loop: Any) -> None:
+    """What happened to the others meanwhile must not be lost on the outer loop."""
+
+    class Loops(Server):
+        def process_message(self, *args: Any, **kwargs: Any) -> Any:
+            waiting = [Client(address(self)) for _ in range(2)]
+            loop(timeout=0.01, map=self._map, count=3)
+            self.clients = waiting
+            return super().process_message(*args, **kwargs)
+
+    class Pushes(Ear):
+        def handle_read(self) -> None:
+            self.recv(100)
+            for entry in list(self._map.values()):
+                if isinstance(entry, Channel):
+                    entry.push("250 " + "x" * 8_000_000)
+
+    with on_stage(Loops, loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            with contextlib.closing(Pushes(stage.map)) as pusher:
+                with looping(stage.map, loop):
+                    client.send(b"HELO x\r\n" + MESSAGE)
+                    assert client.replies(5)[-1] == OK
+                    for waiting in stage.server.clients:
+                        assert waiting.reply().startswith(b"220 ")
+                        assert waiting.say(b"NOOP") == OK
+                    pusher.far_end.send(b"x")
+                    assert len(other.reply()) > 8_000_000
+                    for waiting in stage.server.clients:
+                        assert len(waiting.reply()) > 8_000_000
+                        assert waiting.say(b"QUIT") == b"221 Bye\r\n"
+                        waiting.close()
+        assert stage.server.errors == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@LOOPS
+def test_a_child_that_holds_a_closed_connection_does_not_keep_the_loop_busy(
+    loop: Any,
+) -> None:
+    """epoll goes on reporting a socket that is closed here and open in the child."""
+    read_end, write_end = os.pipe()
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        child = os.fork()
+        if not child:
+            client.close()
+            os.close(write_end)
+            os.read(read_end, 1)  # until the parent closes its end
+            os._exit(0)
+        try:
+            client.close()
+            before = time.monotonic()
+            stage.turn(6, timeout=0.05)
+            # One turn closes the channel, one may find out; the others wait.
+            assert time.monotonic() - before > 0.15
+            assert stage.channels == []
+            with stage.connect() as other:
+                assert stage.say(other, b"NOOP") == OK
+        finally:
+            os.close(write_end)
+            os.close(read_end)
+            os.waitpid(child, 0)

@@ -1,0 +1,525 @@
+"""Listening: the socket that outlives everything, crowds, and limits."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import smtplib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import pytest
+
+import smtpd_compat
+from smtpd_compat import asyncore
+from tests.support.descriptors import descriptors, no_descriptors_left, none_below
+from tests.support.keeping import Channel, Server
+from tests.support.serving import address, looping, serving
+from tests.support.talking import Client, connected, on_stage
+
+OK = b"250 OK\r\n"
+MESSAGE = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
+
+
+def poll_loop(**kwargs: Any) -> None:
+    asyncore.loop(use_poll=True, **kwargs)
+
+
+def own_loop_on_select(**kwargs: Any) -> None:
+    """`smtpd_compat.loop` as on a system that has nothing better than select."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selectors, "DefaultSelector", selectors.SelectSelector)
+        smtpd_compat.loop(**kwargs)
+
+
+LOOPS = pytest.mark.parametrize(
+    "loop", [asyncore.loop, poll_loop, smtpd_compat.loop], ids=["select", "poll", "own"]
+)
+
+
+# Starting
+
+
+def test_a_server_cannot_decode_and_offer_smtputf8_at_once() -> None:
+    with pytest.raises(ValueError, match="cannot be set to True at the same time"):
+        Server(("127.0.0.1", 0), None, enable_SMTPUTF8=True, decode_data=True)
+    assert asyncore.socket_map == {}
+
+
+def test_a_server_that_cannot_listen_leaves_no_socket_behind() -> None:
+    taken = socket.socket()
+    with taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError):
+            Server(taken.getsockname(), None)
+    assert asyncore.socket_map == {}
+
+
+def test_a_server_starts_in_the_map_that_it_is_given() -> None:
+    map: dict[int, Any] = {}
+    server = Server(("127.0.0.1", 0), None, map=map)
+    assert list(map.values()) == [server]
+    assert asyncore.socket_map == {}
+    server.close()
+    assert map == {}
+
+
+def test_a_server_without_a_map_uses_asyncores_own() -> None:
+    server = Server(("127.0.0.1", 0), None)
+    assert list(asyncore.socket_map.values()) == [server]
+    server.close()
+
+
+def test_process_message_has_to_be_overridden() -> None:
+    server = smtpd_compat.SMTPServer(("127.0.0.1", 0), None)
+    try:
+        with pytest.raises(NotImplementedError):
+            server.process_message(("h", 1), "a@b", ["c@d"], b"x")
+    finally:
+        server.close()
+
+
+@LOOPS
+def test_mail_from_smtplib_arrives(loop: Any) -> None:
+    with serving(Server, loop=loop) as server:
+        with smtplib.SMTP(*address(server)) as client:
+            assert client.sendmail("a@b", ["c@d", "e@f"], b"Subject: x\r\n\r\ny") == {}
+            where = client.sock.getsockname()
+    (message,) = server.messages
+    assert message.peer == where
+    assert (message.mailfrom, message.rcpttos) == ("a@b", ["c@d", "e@f"])
+    assert message.data == b"Subject: x\n\ny"
+
+
+def test_ipv6_is_served_where_there_is_some() -> None:
+    try:
+        socket.socket(socket.AF_INET6).close()
+        serves = serving(Server, localaddr=("::1", 0))
+        with serves as server, Client(
+            server.socket.getsockname(), socket.AF_INET6
+        ) as client:
+            assert client.reply().startswith(b"220 ")
+    except OSError as error:
+        pytest.skip(f"no IPv6: {error}")
+
+
+# The socket that outlives everything
+
+
+@LOOPS
+@pytest.mark.parametrize("error", [ValueError("no"), TypeError(), OSError(errno.EBADF, "")])
+@pytest.mark.parametrize("half_built", [False, True])
+def test_a_channel_class_that_raises_leaves_the_server_listening(
+    half_built: bool, error: Exception, loop: Any
+) -> None:
+    class Raises(Channel):
+        raises = True
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if half_built:
+                super().__init__(*args, **kwargs)
+            if Raises.raises:
+                raise error
+
+    class Serves(Server):
+        channel_class = Raises
+
+    with on_stage(Serves, loop=loop) as stage:
+        client = Client(address(stage.server))
+        heard = stage.rest(client)
+        assert heard.endswith(b"421 Service not available, try again later\r\n")
+        client.close()
+        assert stage.channels == []
+        assert len(stage.server.errors) == 1
+        stage.server.channel_class = Channel
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == OK
+
+
+@pytest.mark.parametrize("leaves", [asyncore.ExitNow, SystemExit, KeyboardInterrupt])
+def test_a_channel_class_that_leaves_the_loop_leaves_no_socket_behind(
+    leaves: type[BaseException],
+) -> None:
+    class Leaves(Channel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            raise leaves()
+
+    class Serves(Server):
+        channel_class = Leaves
+
+    with on_stage(Serves) as stage:
+        with Client(address(stage.server)) as client:
+            with pytest.raises(leaves):
+                stage.until(lambda: False)
+            assert stage.channels == []
+            assert b"421" in client.rest()
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET, errno.EPERM, errno.EBADF]
+)
+@pytest.mark.parametrize("call", [1, 2])
+@LOOPS
+def test_a_peer_gone_before_getpeername_leaves_the_server_listening(
+    loop: Any, call: int, number: int
+) -> None:
+    class Gone(socket.socket):
+        calls = 0
+
+        def getpeername(self) -> Any:
+            self.calls += 1
+            if self.calls >= call:
+                raise OSError(number, os.strerror(number))
+            return super().getpeername()
+
+    class Accepts(Server):
+        gone = 0
+
+        def accept(self) -> Any:
+            pair = super().accept()
+            if pair is None or self.gone:
+                return pair
+            self.gone += 1
+            return Gone(fileno=pair[0].detach()), pair[1]
+
+    with on_stage(Accepts, loop=loop) as stage:
+        with Client(address(stage.server)) as client:
+            assert b"220" not in stage.rest(client)
+            assert stage.channels == []
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == OK
+        if number in (errno.ENOTCONN, errno.EINVAL):
+            assert stage.server.errors == []
+
+
+@LOOPS
+def test_a_client_that_resets_before_it_is_accepted_is_no_error(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage:
+        for _ in range(20):
+            Client(address(stage.server)).vanish()
+        stage.until(lambda: not stage.channels)
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == OK
+        assert stage.channels
+        assert stage.server.errors == []
+
+
+@LOOPS
+@pytest.mark.parametrize(
+    "number", [errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EPERM]
+)
+def test_an_error_in_accept_leaves_the_server_listening(loop: Any, number: int) -> None:
+    class Fails(socket.socket):
+        fails = 1
+
+        def accept(self) -> Any:
+            if self.fails:
+                self.fails -= 1
+                raise OSError(number, os.strerror(number))
+            return super().accept()
+
+    with on_stage(Server, loop=loop) as stage:
+        server = stage.server
+        server.socket = Fails(fileno=server.socket.detach())
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == OK
+
+
+def test_an_overridden_handle_error_of_the_server_has_the_last_word() -> None:
+    class Raises(Channel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            raise ValueError("no")
+
+    class Closes(Server):
+        channel_class = Raises
+
+        def handle_error(self) -> None:
+            self.errors.append("mine")
+            self.close()
+
+    with on_stage(Closes) as stage:
+        with Client(address(stage.server)):
+            stage.until(lambda: not stage.map)
+        assert stage.server.errors == ["mine"]
+
+
+# No descriptors left
+
+
+class CountsAccepts(Server):
+    accepts = 0
+    turns = 0
+
+    def accept(self) -> Any:
+        self.accepts += 1
+        return super().accept()
+
+    def readable(self) -> bool:
+        self.turns += 1
+        return super().readable()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The server's clock, which stands still unless the test moves it."""
+    now = [time.monotonic()]
+    monkeypatch.setattr("smtpd_compat._server.monotonic", lambda: now[0])
+    return now
+
+
+@LOOPS
+def test_without_descriptors_the_server_waits_and_goes_on(
+    loop: Any, clock: list[float]
+) -> None:
+    with on_stage(CountsAccepts, loop=loop) as stage, Client(
+        address(stage.server)
+    ) as client:
+        stage.turn()  # what is imported at first use is imported now
+        client.reply()
+        with on_stage_of(stage, loop) as turn:
+            with Client(address(stage.server)) as waiting:
+                with no_descriptors_left() as give_back:
+                    stage.server.accepts = stage.server.turns = 0
+                    turn(0.01)
+                    assert stage.server.accepts == 1
+                    # It does not try in every turn, and the others are served.
+                    for _ in range(5):
+                        client.send(b"NOOP\r\n")
+                        turn(0.01)
+                        assert client.reply() == OK
+                    assert stage.server.accepts == 1
+                    clock[0] += 1
+                    turn(0.01)
+                    turn(0.01)
+                    assert stage.server.accepts == 2
+                    give_back()
+                turn(0.01)
+                assert not waiting.has_input()
+                clock[0] += 1
+                turn(0.01)
+                turn(0.01)
+                assert waiting.reply().startswith(b"220 ")
+        assert stage.server.errors == []
+
+
+@contextlib.contextmanager
+def on_stage_of(stage: Any, loop: Any) -> Iterator[Callable[[float], None]]:
+    """Turns of one and the same loop, since a new one may need a descriptor."""
+    if loop is not smtpd_compat.loop:
+        yield lambda timeout: stage.turn(timeout=timeout)
+        return
+    from smtpd_compat._loop import _running, _Watch
+
+    watch = _Watch(stage.map)
+    _running.append(watch)
+    try:
+        yield watch.turn
+    finally:
+        watch.end()
+
+
+@LOOPS
+def test_without_descriptors_one_that_comes_free_is_used_at_once(
+    loop: Any, clock: list[float]
+) -> None:
+    with on_stage(CountsAccepts, loop=loop) as stage, Client(
+        address(stage.server)
+    ) as client:
+        stage.turn()
+        client.reply()
+        with on_stage_of(stage, loop) as turn:
+            with Client(address(stage.server)) as waiting, no_descriptors_left():
+                turn(0.01)
+                assert not waiting.has_input()
+                client.send(b"QUIT\r\n")
+                for _ in range(4):
+                    turn(0.01)
+                assert waiting.reply().startswith(b"220 ")
+
+
+@LOOPS
+def test_without_descriptors_the_loop_is_not_kept_busy(loop: Any) -> None:
+    with on_stage(CountsAccepts, loop=loop) as stage:
+        stage.turn()
+        with on_stage_of(stage, loop) as turn, Client(address(stage.server)):
+            with no_descriptors_left():
+                turn(0.01)
+                before = time.monotonic()
+                turn(0.1)  # somebody waits to be accepted, and nothing happens
+                assert time.monotonic() - before > 0.08
+
+
+# Crowds
+
+
+@LOOPS
+def test_500_clients_that_connect_at_once_are_all_served(loop: Any) -> None:
+    """None of them has to wait for a SYN to be repeated, so all connect before the
+    first is accepted."""
+    with open("/proc/sys/net/core/somaxconn") as setting:
+        if int(setting.read()) < 500:
+            pytest.skip("the system's own backlog is shorter")
+    with descriptors(4096), contextlib.ExitStack() as cleanup:
+        map: dict[int, Any] = {}
+        server = Server(("127.0.0.1", 0), None, map=map)
+        cleanup.callback(server.close)
+        clients = []
+        for _ in range(500):
+            client = socket.socket()
+            cleanup.callback(client.close)
+            client.setblocking(False)
+            assert client.connect_ex(address(server)) in (0, errno.EINPROGRESS)
+            clients.append(client)
+        for client in clients:
+            # A SYN that was dropped is repeated after a second.
+            client.settimeout(0.5)
+            assert client.connect_ex(address(server)) in (0, errno.EISCONN)
+            client.settimeout(20)
+        taken = 0
+        with looping(map, loop):
+            for client in clients:
+                client.sendall(b"HELO x\r\n" + MESSAGE + b"QUIT\r\n")
+            for client in clients:
+                with client.makefile("rb") as replies:
+                    codes = [line[:3] for line in replies]
+                if codes == [b"421"] and loop is asyncore.loop:
+                    continue  # more descriptors than select can hold
+                assert (codes[0], codes[-2:]) == (b"220", [b"250", b"221"])
+                taken += 1
+        assert len(server.messages) == taken
+        assert taken == 500 or loop is asyncore.loop
+        assert server.errors == []
+
+
+@pytest.mark.parametrize("loop", [asyncore.loop, own_loop_on_select])
+def test_where_select_cannot_hold_a_connection_it_is_told_421(loop: Any) -> None:
+    with descriptors(2048), on_stage(Server, loop=loop) as stage:
+        with stage.connect() as client, none_below(1024):
+            for _ in range(3):
+                with Client(address(stage.server)) as too_many:
+                    heard = stage.rest(too_many)
+                assert heard == b"421 Too many connections, try again later\r\n"
+            assert stage.say(client, b"NOOP") == OK
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
+def test_a_handle_accept_of_ones_own_is_kept_from_overfilling_select() -> None:
+    class Accepts(Server):
+        def handle_accept(self) -> None:
+            pair = self.accept()
+            if pair is not None:
+                self.channel_class(self, *pair, map=self._map)
+
+    with descriptors(2048), on_stage(Accepts) as stage:
+        with stage.connect() as client, none_below(1024):
+            with Client(address(stage.server)) as too_many:
+                assert stage.rest(too_many).startswith(b"421 Too many connections")
+            assert stage.say(client, b"NOOP") == OK
+
+
+@pytest.mark.parametrize("loop", [poll_loop, smtpd_compat.loop])
+def test_more_than_1024_descriptors_are_served_without_select(loop: Any) -> None:
+    with descriptors(2048), on_stage(Server, loop=loop) as stage:
+        with none_below(1024), stage.connect() as client:
+            assert client.socket.fileno() >= 1024
+            client.send(b"HELO x\r\n" + MESSAGE)
+            replies = [stage.hear(client) for _ in range(5)]
+            assert replies[-1] == OK
+
+
+@LOOPS
+def test_connections_beyond_the_limit_are_told_421(loop: Any) -> None:
+    class TakesTwo(Server):
+        connection_limit = 2
+
+    with on_stage(TakesTwo, loop=loop) as stage:
+        with stage.connect() as one, stage.connect() as two:
+            for _ in range(3):
+                with Client(address(stage.server)) as three:
+                    heard = stage.rest(three)
+                assert heard == b"421 Too many connections, try again later\r\n"
+            assert stage.say(one, b"QUIT") == b"221 Bye\r\n"
+            assert stage.rest(one) == b""
+            with stage.connect() as three:
+                assert stage.say(two, b"NOOP") == OK
+                assert stage.say(three, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
+def test_two_servers_in_one_map_count_their_own_connections() -> None:
+    class TakesOne(Server):
+        connection_limit = 1
+
+    with on_stage(TakesOne) as stage:
+        other = TakesOne(("127.0.0.1", 0), None, map=stage.map)
+        with stage.connect(), Client(address(other)) as client:
+            assert stage.hear(client).startswith(b"220 ")
+
+
+def test_connections_are_not_limited_unless_a_class_says_so() -> None:
+    with serving(Server, loop=poll_loop) as server, contextlib.ExitStack() as cleanup:
+        clients = [cleanup.enter_context(connected(server)) for _ in range(100)]
+        assert [client.say(b"NOOP") for client in clients] == [OK] * 100
+
+
+# Closing
+
+
+def test_a_closed_server_lets_its_clients_finish_and_the_loop_end() -> None:
+    with on_stage(Server) as stage:
+        with stage.connect() as client:
+            where = address(stage.server)
+            stage.server.close()
+            client.send(b"HELO x\r\n" + MESSAGE + b"QUIT\r\n")
+            assert b"221" in stage.rest(client)
+        assert len(stage.server.messages) == 1
+        with pytest.raises(ConnectionRefusedError):
+            Client(where)
+        stage._loop(map=stage.map)  # ends, since nothing is left
+
+
+@LOOPS
+def test_a_server_may_be_closed_while_it_handles_a_message(loop: Any) -> None:
+    class Closes(Server):
+        def process_message(self, *args: Any, **kwargs: Any) -> Any:
+            self.close()
+            return super().process_message(*args, **kwargs)
+
+    with on_stage(Closes, loop=loop) as stage:
+        with stage.connect() as client:
+            client.send(b"HELO x\r\n" + MESSAGE * 2 + b"QUIT\r\n")
+            assert stage.rest(client).count(OK) == 6
+        assert (len(stage.server.messages), stage.server.errors) == (2, [])
+        stage.until(lambda: not stage.map)
+
+
+@LOOPS
+def test_a_server_closed_with_clients_waiting_drops_them(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage:
+        with Client(address(stage.server)) as client:
+            stage.server.close()
+            assert client.rest() == b""
+        loop(map=stage.map)
+        assert stage.map == {}
+
+
+@LOOPS
+def test_closing_everything_leaves_the_loop(loop: Any) -> None:
+    class ClosesAll(Server):
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            asyncore.close_all(self._map)
+
+    with on_stage(ClosesAll, loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            loop(map=stage.map)
+            assert other.rest() == b""
+        assert stage.server.errors == []

@@ -1,0 +1,638 @@
+"""Worker threads: the loop goes on, replies keep order, nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any
+
+import pytest
+
+import smtpd_compat
+from smtpd_compat import asyncore
+from smtpd_compat._workers import may_use_workers
+from tests.support.descriptors import descriptors, no_descriptors_left, none_below
+from tests.support.keeping import Channel, KeepsLog, Server
+from tests.support.serving import address, serving
+from tests.support.talking import PATIENCE, Client, connected, on_stage
+
+OK = b"250 OK\r\n"
+FAILED = b"451 Error: local error in processing\r\n"
+GO_ON = b"354 End data with <CR><LF>.<CR><LF>\r\n"
+MESSAGE = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
+
+
+def poll_loop(**kwargs: Any) -> None:
+    asyncore.loop(use_poll=True, **kwargs)
+
+
+LOOPS = pytest.mark.parametrize(
+    "loop", [asyncore.loop, poll_loop, smtpd_compat.loop], ids=["select", "poll", "own"]
+)
+
+
+class Working(KeepsLog, smtpd_compat.SMTPServer):
+    """Its handler waits, on a worker's thread, until the test lets it go on."""
+
+    worker_threads = 2
+    channel_class = Channel
+    outcome: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.errors: list[str] = []
+        self.messages: list[Any] = []
+        self.threads: list[threading.Thread] = []
+        self.started = threading.Semaphore(0)
+        self.may_end = threading.Semaphore(0)
+        super().__init__(*args, **kwargs)
+
+    def process_message(
+        self, peer: Any, mailfrom: Any, rcpttos: Any, data: Any, **kwargs: Any
+    ) -> Any:
+        self.threads.append(threading.current_thread())
+        self.started.release()
+        assert self.may_end.acquire(timeout=PATIENCE)
+        self.messages.append(data)
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+    def begun(self) -> None:
+        """Wait until one more message is in hand."""
+        assert self.started.acquire(timeout=PATIENCE)
+
+    def joined(self) -> None:
+        """Wait for the ends of all threads that had a message."""
+        for thread in self.threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def quick(server: Working) -> None:
+    """Have the handler wait for nothing any more."""
+    for _ in range(10_000):
+        server.may_end.release()
+
+
+@LOOPS
+def test_others_are_served_while_a_worker_has_a_message(loop: Any) -> None:
+    with serving(Working, loop=loop) as server:
+        with connected(server) as client, connected(server) as other:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            server.begun()
+            assert other.say(b"NOOP") == OK
+            assert server.threads[0].name == "smtpd_compat worker"
+            server.may_end.release()
+            assert client.replies(5)[-1] == OK
+        server.joined()
+    assert (server.messages, server.errors) == ([b"hello"], [])
+
+
+@LOOPS
+def test_no_command_is_read_until_the_reply_is_out(loop: Any) -> None:
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        server = stage.server
+        client.send(b"HELO x\r\n" + MESSAGE + b"NOOP\r\n" + MESSAGE)
+        client.send(b"FOO\r\nQUIT\r\nNOOP\r\n")
+        assert [stage.hear(client) for _ in range(4)][-1] == GO_ON
+        server.begun()
+        stage.turn(5, timeout=0.01)
+        assert not client.has_input()
+        server.outcome = "250 first"
+        server.may_end.release()
+        assert stage.hear(client) == b"250 first\r\n"
+        assert stage.hear(client) == OK
+        assert [stage.hear(client) for _ in range(3)][-1] == GO_ON
+        server.begun()
+        stage.turn(5, timeout=0.01)
+        assert not client.has_input()
+        server.outcome = "250 second"
+        server.may_end.release()
+        codes = [line[:3] for line in stage.rest(client).splitlines()]
+        assert codes == [b"250", b"500", b"221"]
+        server.joined()
+        assert server.errors == []
+
+
+@LOOPS
+def test_the_loop_is_woken_and_does_not_poll(loop: Any) -> None:
+    """With nothing else to do it waits for 30 s, longer than this test would."""
+    turns = []
+
+    class Counts(Working):
+        def readable(self) -> bool:
+            turns.append(1)
+            return super().readable()
+
+    with serving(Counts, loop=loop) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        client.replies(4)
+        server.begun()
+        before = len(turns)
+        server.may_end.release()
+        assert client.reply() == OK
+        assert len(turns) - before < 10
+        server.joined()
+
+
+@LOOPS
+def test_no_more_messages_are_in_hand_than_there_are_threads(loop: Any) -> None:
+    with serving(Working, loop=loop) as server, contextlib.ExitStack() as cleanup:
+        clients = [cleanup.enter_context(connected(server)) for _ in range(5)]
+        for client in clients:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            assert client.replies(4)[-1] == GO_ON
+        server.begun()
+        server.begun()
+        # All five have been read, or this would not be answered; two are in hand.
+        with connected(server) as other:
+            assert other.say(b"NOOP") == OK
+        assert not server.started.acquire(blocking=False)
+        assert len(server.threads) == 2
+        quick(server)
+        assert [client.reply() for client in clients] == [OK] * 5
+        server.joined()
+    assert len(set(server.threads)) <= 5
+    assert len(server.messages) == 5
+
+
+@LOOPS
+def test_every_acknowledged_message_was_delivered_once(loop: Any) -> None:
+    class Four(Working):
+        worker_threads = 4
+
+    with serving(Four, loop=loop) as server, contextlib.ExitStack() as cleanup:
+        quick(server)
+        clients = [cleanup.enter_context(connected(server)) for _ in range(20)]
+        for number, client in enumerate(clients):
+            client.send(b"HELO x\r\n")
+            for message in range(10):
+                text = b"%d.%d" % (number, message)
+                client.send(MESSAGE.replace(b"hello", text))
+            client.send(b"QUIT\r\n")
+        codes = [client.codes() for client in clients]
+        server.joined()
+    assert codes == [[b"250"] + [b"250", b"250", b"354", b"250"] * 10 + [b"221"]] * 20
+    sent = {b"%d.%d" % (number, message) for number in range(20) for message in range(10)}
+    assert len(server.messages) == 200
+    assert set(server.messages) == sent
+
+
+@LOOPS
+def test_with_nothing_in_hand_there_is_no_thread_and_no_socket(loop: Any) -> None:
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        entries = set(stage.map)
+        threads = set(threading.enumerate())
+        for _ in range(3):
+            stage.server.may_end.release()
+            client.send((b"" if stage.server.threads else b"HELO x\r\n") + MESSAGE)
+            while stage.hear(client) != GO_ON:
+                pass
+            assert stage.hear(client) == OK
+            stage.server.joined()
+            assert set(stage.map) == entries
+            assert set(threading.enumerate()) == threads
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    "outcome", [ValueError("no"), 250, MemoryError(), OSError(32, "no")], ids=repr
+)
+@LOOPS
+def test_a_handler_that_fails_in_a_worker_is_answered_451(
+    loop: Any, outcome: Any
+) -> None:
+    with serving(Working, loop=loop) as server, connected(server) as client:
+        server.outcome = outcome
+        quick(server)
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert client.replies(5)[-1] == FAILED
+        assert client.say(b"RCPT TO:<c@d>") == b"503 Error: need MAIL command\r\n"
+        server.outcome = None
+        client.send(MESSAGE)
+        assert client.replies(4)[-1] == OK
+        server.joined()
+    assert len(server.errors) == 1
+
+
+def test_a_workers_failure_is_logged_with_the_handlers_own_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Fails(smtpd_compat.SMTPServer):
+        worker_threads = 1
+
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            raise ValueError("no")
+
+    with serving(Fails) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert client.replies(5)[-1] == FAILED
+    logged = capsys.readouterr().out
+    assert logged.startswith("error: uncaptured python exception, keeping channel <")
+    assert "(<class 'ValueError'>:no [" in logged
+    assert "|process_message|" in logged
+
+
+@LOOPS
+def test_each_of_two_pipelined_failures_in_workers_is_answered(loop: Any) -> None:
+    with serving(Working, loop=loop) as server, connected(server) as client:
+        server.outcome = ValueError("no")
+        quick(server)
+        client.send(b"HELO x\r\n" + MESSAGE * 2 + b"NOOP\r\nQUIT\r\n")
+        assert client.codes() == (
+            [b"250"] + [b"250", b"250", b"354", b"451"] * 2 + [b"250", b"221"]
+        )
+        server.joined()
+
+
+@LOOPS
+def test_an_overridden_handle_error_hears_of_a_workers_failure(loop: Any) -> None:
+    class Quiet(Channel):
+        def handle_error(self) -> None:
+            self.smtp_server.errors.append("mine")
+
+    class Fails(Working):
+        channel_class = Quiet
+        # The rule: who sets no worker_threads of its own keeps the parent's.
+        outcome = ValueError("no")
+
+    with serving(Fails, loop=loop) as server, connected(server) as client:
+        quick(server)
+        client.send(b"HELO x\r\n" + MESSAGE * 2 + b"NOOP\r\nQUIT\r\n")
+        assert client.codes() == (
+            [b"250"] + [b"250", b"250", b"354", b"451"] * 2 + [b"250", b"221"]
+        )
+        server.joined()
+    assert server.errors == ["mine", "mine"]
+
+
+@pytest.mark.parametrize("leaves", [asyncore.ExitNow, SystemExit, KeyboardInterrupt])
+@LOOPS
+def test_what_leaves_the_loop_by_intent_leaves_it_from_a_worker_too(
+    loop: Any, leaves: type[BaseException]
+) -> None:
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        stage.server.outcome = leaves()
+        stage.server.may_end.release()
+        client.send(b"HELO x\r\n" + MESSAGE)
+        with pytest.raises(leaves):
+            stage.until(lambda: False)
+        stage.server.joined()
+        assert stage.server.errors == []
+        # Who goes on with the loop finds it in order.
+        stage.turn(2)
+        assert set(stage.map.values()) == {stage.server, *stage.channels}
+
+
+@LOOPS
+def test_without_a_descriptor_to_wake_the_loop_the_client_may_try_again(
+    loop: Any,
+) -> None:
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        quick(stage.server)
+        client.send(b"HELO x\r\n" + MESSAGE)
+        for _ in range(5):
+            stage.hear(client)
+        stage.server.joined()
+        threads = threading.active_count()
+        client.send(MESSAGE[:-3])
+        for _ in range(3):
+            stage.hear(client)
+        (channel,) = stage.channels
+        stage.turn(2, timeout=0.01)
+        client.send(MESSAGE[-3:])
+        with no_descriptors_left():
+            while not client.has_input():
+                asyncore.read(channel)
+        assert client.reply() == FAILED
+        assert set(stage.map.values()) == {stage.server, channel}
+        assert threading.active_count() == threads
+        client.send(MESSAGE + b"NOOP\r\n")
+        assert [stage.hear(client) for _ in range(5)][-2:] == [OK, OK]
+        stage.server.joined()
+        assert len(stage.server.messages) == 2
+
+
+def test_where_select_cannot_hold_the_waker_the_client_may_try_again() -> None:
+    with descriptors(2048), on_stage(Working) as stage, stage.connect() as client:
+        quick(stage.server)
+        with none_below(1024):
+            client.send(b"HELO x\r\n" + MESSAGE + b"NOOP\r\n")
+            replies = [stage.hear(client) for _ in range(6)]
+            assert replies[-2:] == [FAILED, OK]
+        assert set(stage.map.values()) == {stage.server, *stage.channels}
+        client.send(MESSAGE)
+        assert [stage.hear(client) for _ in range(4)][-1] == OK
+        stage.server.joined()
+        assert len(stage.server.messages) == 1
+
+
+def test_without_a_thread_the_client_may_try_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def cannot(thread: threading.Thread) -> None:
+        if thread.name == "smtpd_compat worker":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with on_stage(Working) as stage, stage.connect() as client:
+        quick(stage.server)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", cannot)
+            client.send(b"HELO x\r\n" + MESSAGE + b"NOOP\r\n")
+            replies = [stage.hear(client) for _ in range(6)]
+            assert replies[-2:] == [FAILED, OK]
+        assert set(stage.map.values()) == {stage.server, *stage.channels}
+        for _ in range(3):
+            client.send(MESSAGE + b"NOOP\r\n")
+            assert [stage.hear(client) for _ in range(5)][-2:] == [OK, OK]
+        stage.server.joined()
+        assert len(stage.server.messages) == 3
+
+
+def test_without_another_thread_the_one_there_is_does_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+    begun = []
+
+    def one_only(thread: threading.Thread) -> None:
+        if thread.name == "smtpd_compat worker":
+            if begun:
+                raise RuntimeError("can't start new thread")
+            begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", one_only)
+    with serving(Working) as server:
+        with connected(server) as client, connected(server) as other:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            server.begun()
+            other.send(b"HELO x\r\n" + MESSAGE)
+            assert other.replies(4)[-1] == GO_ON
+            quick(server)
+            assert (client.replies(5)[-1], other.reply()) == (OK, OK)
+        server.joined()
+    assert (len(server.messages), server.errors) == (2, [])
+
+
+# Ends
+
+
+@LOOPS
+@pytest.mark.parametrize("end", ["close", "vanish"])
+def test_a_client_that_goes_while_a_worker_has_its_message_leaves_nothing(
+    end: str, loop: Any
+) -> None:
+    with on_stage(Working, loop=loop) as stage:
+        client = stage.connect()
+        client.send(b"HELO x\r\n" + MESSAGE + b"NOOP\r\n" * 5)
+        for _ in range(4):
+            stage.hear(client)
+        stage.server.begun()
+        getattr(client, end)()
+        stage.turn(3, timeout=0.01)
+        stage.server.may_end.release()
+        stage.until(lambda: list(stage.map.values()) == [stage.server])
+        stage.server.joined()
+        assert (stage.server.messages, stage.server.errors) == ([b"hello"], [])
+
+
+@LOOPS
+def test_a_client_that_ends_its_side_hears_what_became_of_its_message(
+    loop: Any,
+) -> None:
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        client.no_more()
+        for _ in range(4):
+            stage.hear(client)
+        stage.server.begun()
+        stage.turn(3, timeout=0.01)
+        stage.server.may_end.release()
+        assert stage.rest(client) == OK
+        stage.server.joined()
+
+
+@LOOPS
+def test_a_server_closed_while_a_worker_has_a_message_leaves_nothing(loop: Any) -> None:
+    with on_stage(Working, loop=loop) as stage:
+        with stage.connect() as client:
+            client.send(b"HELO x\r\n" + MESSAGE + b"NOOP\r\n")
+            for _ in range(4):
+                stage.hear(client)
+            stage.server.begun()
+            stage.server.close()
+            stage.turn(3, timeout=0.01)
+            stage.server.may_end.release()
+            assert [stage.hear(client), stage.hear(client)] == [OK, OK]
+        loop(map=stage.map)  # ends, since nothing is left
+        stage.server.joined()
+
+
+@LOOPS
+def test_everything_closed_while_a_worker_has_a_message_leaves_nothing(
+    loop: Any,
+) -> None:
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        for _ in range(4):
+            stage.hear(client)
+        stage.server.begun()
+        asyncore.close_all(stage.map)
+        assert client.rest() == b""
+        stage.server.may_end.release()
+        stage.server.joined()
+        assert stage.map == {}
+
+
+@LOOPS
+def test_a_channel_closed_while_a_worker_has_its_message_leaves_nothing(
+    loop: Any,
+) -> None:
+    with on_stage(Working, loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            for _ in range(4):
+                stage.hear(client)
+            stage.server.begun()
+            stage.channels[0].close()
+            assert stage.rest(client) == b""
+            # Another client gets the descriptor, and must not get the reply.
+            with stage.connect() as third:
+                stage.server.may_end.release()
+                stage.server.joined()
+                stage.turn(3, timeout=0.01)
+                assert stage.say(third, b"NOOP") == OK
+                assert stage.say(other, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
+@LOOPS
+def test_a_loop_that_was_left_brings_the_answer_when_it_goes_on(loop: Any) -> None:
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        for _ in range(4):
+            stage.hear(client)
+        stage.server.begun()
+        stage.server.may_end.release()
+        stage.server.joined()
+        assert not client.has_input()
+        assert stage.hear(client) == OK
+
+
+@LOOPS
+def test_a_message_at_a_worker_is_not_idle_nor_is_its_client_after_that(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from time import monotonic
+
+    class Patient(Working):
+        idle_timeout = 300
+
+    with on_stage(Patient, loop=loop) as stage, stage.connect() as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        for _ in range(4):
+            stage.hear(client)
+        stage.server.begun()
+        for module in ("_chat", "_channel", "_server"):
+            monkeypatch.setattr(
+                f"smtpd_compat.{module}.monotonic",
+                lambda: monotonic() + 400,
+                raising=False,
+            )
+        stage.turn(3, timeout=0.01)
+        assert not client.has_input()
+        stage.server.may_end.release()
+        assert stage.hear(client) == OK
+        stage.turn(3, timeout=0.01)
+        assert stage.say(client, b"QUIT") == b"221 Bye\r\n"
+        stage.server.joined()
+
+
+def test_unsent_replies_do_not_hold_up_a_workers_answer() -> None:
+    with on_stage(Working) as stage, stage.connect() as client:
+        quick(stage.server)
+        client.send(b"HELO x\r\n" + b"HELP\r\n" * 5000 + MESSAGE + b"QUIT\r\n")
+        heard = stage.rest(client)
+        assert heard.count(b"Supported commands") == 5000
+        assert heard.endswith(OK + b"221 Bye\r\n")
+        stage.server.joined()
+
+
+# Who gets threads
+
+
+class Handles(smtpd_compat.SMTPServer):
+    def process_message(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+class AsksForThem(Handles):
+    worker_threads = 3
+
+
+class Inherits(AsksForThem):
+    pass
+
+
+class OverridesHandler(AsksForThem):
+    def process_message(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+class OverridesDelivery(AsksForThem):
+    def _deliver(self, mailfrom: Any, rcpttos: Any, data: Any) -> Any:
+        pass
+
+
+class OverridesAndAsks(AsksForThem):
+    worker_threads = 1
+
+    def process_message(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+class AsksForNone(AsksForThem):
+    worker_threads = 0
+
+
+class MixesIn(OverridesDelivery, Inherits):
+    pass
+
+
+@pytest.mark.parametrize(
+    "cls, uses",
+    [
+        (Handles, False),
+        (AsksForThem, True),
+        (Inherits, True),
+        (OverridesHandler, False),
+        (OverridesDelivery, False),
+        (OverridesAndAsks, True),
+        (AsksForNone, False),
+        (MixesIn, False),
+    ],
+)
+def test_a_class_that_overrides_a_handler_has_to_ask_for_workers_itself(
+    cls: type, uses: bool
+) -> None:
+    server = cls(("127.0.0.1", 0), None, map={})
+    try:
+        assert may_use_workers(server) is uses
+    finally:
+        server.close()
+
+
+def test_an_instance_may_ask_for_workers_or_have_a_handler_of_its_own() -> None:
+    server = Handles(("127.0.0.1", 0), None, map={})
+    try:
+        server.worker_threads = 2
+        assert may_use_workers(server) is True
+    finally:
+        server.close()
+    server = AsksForThem(("127.0.0.1", 0), None, map={})
+    try:
+        server.process_message = lambda *args, **kwargs: None
+        assert may_use_workers(server) is False
+    finally:
+        server.close()
+
+
+def test_a_handler_that_did_not_ask_runs_on_the_loops_thread() -> None:
+    threads = []
+
+    class Overrides(Working):
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            threads.append(threading.current_thread().name)
+
+    with serving(Overrides) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert client.replies(5)[-1] == OK
+    assert threads == ["asyncore loop"]
+
+
+def test_workers_hand_over_the_same_arguments_as_the_loop() -> None:
+    class Threaded(Server):
+        worker_threads = 1
+
+    for cls in (Server, Threaded):
+        for settings in ({}, {"decode_data": True}):
+            with serving(cls, **settings) as server:
+                with Client(address(server)) as client:
+                    client.reply()
+                    where = client.socket.getsockname()
+                    client.send(b"EHLO x\r\n" + MESSAGE)
+                    assert client.replies(5)[-1] == OK
+            (message,) = server.messages
+            assert (message.peer, message.mailfrom) == (where, "a@b")
+            assert message.rcpttos == ["c@d"]
+            if settings:
+                assert (message.data, message.options) == ("hello", {})
+            else:
+                assert message.data == b"hello"
+                assert set(message.options) == {"mail_options", "rcpt_options"}
