@@ -186,7 +186,11 @@ class SMTPChannel(
         else:
             encoding = "utf-8" if self.require_SMTPUTF8 else "ascii"
             line = (msg + "\r\n").encode(encoding, "backslashreplace")
-        self._smtpd_send_line(line)
+        self._smtpd_last_output = line
+        if self._smtpd_corked:
+            self.producer_fifo.append(line)
+        else:
+            Chat.push(self, line)
 
     # Failing and ending
 
@@ -259,8 +263,8 @@ class SMTPChannel(
         if (
             self.received_lines
             or self._smtpd_text is not None
-            or tracing()
             or not self._smtpd_has_own_hooks()
+            or tracing()
         ):
             super()._smtpd_whole_piece(piece)
         elif self.smtp_state == self.COMMAND:
@@ -349,22 +353,23 @@ class SMTPChannel(
         """Give the message to the server's ``process_message``, for its reply."""
         server = self.smtp_server
         handler = server.process_message
-        call: Callable[[], Any]
         envelope = (self.peer, self.mailfrom, self.rcpttos)
+        arguments: tuple[Any, ...]
         if self._decode_data:
-            call = partial(handler, *envelope, self.received_data)
+            arguments = (*envelope, self.received_data)
         else:
             options = {
                 "mail_options": self.mail_options,
                 "rcpt_options": self.rcpt_options,
             }
-            call = _legacy.handler_call(handler, envelope, self.received_data, options)
+            arguments = (handler, envelope, self.received_data, options)
+            handler = _legacy.handle
         if getattr(server, "worker_threads", 0) and server._smtpd_hand_to_worker(
-            call, self._smtpd_answered
+            partial(handler, *arguments), self._smtpd_answered
         ):
             self._smtpd_await_answer()
         else:
-            self._smtpd_answer_message(call())
+            self._smtpd_answer_message(handler(*arguments))
 
     def _smtpd_answer_message(self, status: Any) -> None:
         self.received_lines = []

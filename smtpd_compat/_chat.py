@@ -257,14 +257,6 @@ class Chat(asynchat.async_chat):
             self._smtpd_is_special = True
             self._smtpd_tell()
 
-    def _smtpd_send_line(self, line: bytes) -> None:
-        """Send one line of output, or have it sent with the turn's."""
-        self._smtpd_last_output = line
-        if self._smtpd_corked:
-            self.producer_fifo.append(line)
-        else:
-            asynchat.async_chat.push(self, line)
-
     def _smtpd_send_at_once(self) -> None:
         """Have short segments not wait for an acknowledgement (Nagle's algorithm)."""
         socket = smtpd_compat.socket

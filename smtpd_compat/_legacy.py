@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from ._arguments import Plan
 
 
 # process_message up to 3.4: four arguments, and the message is text
@@ -28,27 +27,26 @@ if TYPE_CHECKING:
 _ENVELOPE = ["peer", "mailfrom", "rcpttos"]
 
 
-def _advise_handler(handler: Any) -> None:
-    warn_of(
-        handler,
-        "%s takes no keyword arguments mail_options and rcpt_options, so it is called"
-        " as up to Python 3.4, with the message as str; write process_message(self,"
-        " peer, mailfrom, rcpttos, data, **kwargs), which gets bytes",
-    )
-
-
 _HANDLERS = Arguments(
-    [*_ENVELOPE, "data"], ["mail_options", "rcpt_options"], 4, _advise_handler
+    [*_ENVELOPE, "data"],
+    ["mail_options", "rcpt_options"],
+    always=4,
+    advise=partial(
+        warn_of,
+        message="%s takes no keyword arguments mail_options and rcpt_options, so it is"
+        " called as up to Python 3.4, with the message as str; write process_message("
+        "self, peer, mailfrom, rcpttos, data, **kwargs), which gets bytes",
+    ),
 )
 
 
-def handler_call(
+def handle(
     handler: Callable[..., Any],
     envelope: tuple[Any, ...],
     data: bytes,
     options: dict[str, Any],
-) -> Callable[[], Any]:
-    """The call of *handler*, a ``process_message``, with what it takes.
+) -> Any:
+    """Call *handler*, a ``process_message``, with what it takes.
 
     One that does not take ``mail_options`` was written before 3.5, when the message
     was ``str``; the octets that are not UTF-8 are lone surrogates in it.
@@ -57,33 +55,13 @@ def handler_call(
     """
     plan = _HANDLERS.plan(handler)
     if plan is _HANDLERS.as_today:
-        return partial(_handle_as_today, handler, envelope, data, options)
-    return partial(_handle, plan, handler, envelope, data, options)
-
-
-def _handle_as_today(
-    handler: Callable[..., Any],
-    envelope: tuple[Any, ...],
-    data: bytes,
-    options: dict[str, Any],
-) -> Any:
-    try:
-        return handler(*envelope, data, **options)
-    except TypeError as error:
-        refuser = find_refuser(error, handler, ("process_message",))
-        if refuser is None:
-            raise
-    plan = _HANDLERS.plan_as_ever(handler, refuser)
-    return _handle(plan, handler, envelope, data, options)
-
-
-def _handle(
-    plan: Plan,
-    handler: Callable[..., Any],
-    envelope: tuple[Any, ...],
-    data: bytes,
-    options: dict[str, Any],
-) -> Any:
+        try:
+            return handler(*envelope, data, **options)
+        except TypeError as error:
+            refuser = find_refuser(error, handler, ("process_message",))
+            if refuser is None:
+                raise
+        plan = _HANDLERS.plan_as_ever(handler, refuser)
     values = dict(zip(_ENVELOPE, envelope), **options)
     is_old = "mail_options" in plan.left_out
     values["data"] = data.decode("utf-8", "surrogateescape") if is_old else data
@@ -93,33 +71,28 @@ def _handle(
 
 # Channel and server classes of earlier eras: fewer arguments
 
-
-def _advise_channel(cls: Any) -> None:
-    warn_of(
-        cls,
-        "%s does not take all the arguments that a channel has had since Python 3.5;"
-        " write __init__(self, server, conn, addr, *args, **kwargs), and hand them on",
-    )
-
-
 _SETTINGS = ["data_size_limit", "map", "enable_SMTPUTF8", "decode_data"]
-_CHANNELS = Arguments(["server", "conn", "addr", *_SETTINGS], [], 3, _advise_channel)
-
-
-def _advise_server(cls: Any) -> None:
-    warn_of(
-        cls,
-        "%s does not take all the arguments that the command line has given since"
-        " Python 3.5; write __init__(self, localaddr, remoteaddr, *args, **kwargs), and"
-        " hand them on",
-    )
-
-
+_CHANNELS = Arguments(
+    ["server", "conn", "addr", *_SETTINGS],
+    [],
+    always=3,
+    advise=partial(
+        warn_of,
+        message="%s does not take all the arguments that a channel has had since Python"
+        " 3.5; write __init__(self, server, conn, addr, *args, **kwargs), and hand them"
+        " on",
+    ),
+)
 _SERVERS = Arguments(
     ["localaddr", "remoteaddr", "data_size_limit"],
     ["enable_SMTPUTF8"],
-    2,
-    _advise_server,
+    always=2,
+    advise=partial(
+        warn_of,
+        message="%s does not take all the arguments that the command line has given"
+        " since Python 3.5; write __init__(self, localaddr, remoteaddr, *args,"
+        " **kwargs), and hand them on",
+    ),
 )
 
 
@@ -144,18 +117,18 @@ def _construct(
 
 def open_channel(server: Any, conn: Any, addr: Any) -> Any:
     """Make a channel of ``server.channel_class`` (up to 3.2 with three arguments)."""
-    settings = {
+    values = {
+        "server": server,
+        "conn": conn,
+        "addr": addr,
         "data_size_limit": server.data_size_limit,
         "map": server._map,
         "enable_SMTPUTF8": server.enable_SMTPUTF8,
         "decode_data": server._decode_data,
     }
-    values = {"server": server, "conn": conn, "addr": addr, **settings}
     channel, left_out = _construct(_CHANNELS, server.channel_class, values)
-    if left_out:
-        adopt = getattr(channel, "_smtpd_adopt_settings", None)
-        if adopt is not None:
-            adopt({name: settings[name] for name in settings if name in left_out})
+    if left_out and hasattr(channel, "_smtpd_adopt_settings"):
+        channel._smtpd_adopt_settings({name: values[name] for name in left_out})
     return channel
 
 
@@ -350,12 +323,28 @@ class OldChannelNames:
 #: What a socket had in 2.7 and a dispatcher has not.  A program of today may ask
 #: whether a server has a ``timeout``, say, and means its own.
 _SOCKET_NAMES = frozenset(
-    (
-        *("connect_ex", "dup", "family", "fileno", "getpeername", "getsockname"),
-        *("getsockopt", "gettimeout", "makefile", "proto", "recv_into", "recvfrom"),
-        *("recvfrom_into", "sendall", "sendto", "setblocking", "setsockopt"),
-        *("settimeout", "shutdown", "type"),
-    )
+    {
+        "connect_ex",
+        "dup",
+        "family",
+        "fileno",
+        "getpeername",
+        "getsockname",
+        "getsockopt",
+        "gettimeout",
+        "makefile",
+        "proto",
+        "recv_into",
+        "recvfrom",
+        "recvfrom_into",
+        "sendall",
+        "sendto",
+        "setblocking",
+        "setsockopt",
+        "settimeout",
+        "shutdown",
+        "type",
+    }
 )
 
 

@@ -1252,8 +1252,7 @@ def test_a_client_that_talks_is_not_left(
 def test_a_silent_client_that_takes_no_farewell_is_closed(
     loop: Any, vanished: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with on_stage(Patient, loop=loop) as stage:
-        client = stage.connect()
+    with on_stage(Patient, loop=loop) as stage, stage.connect() as client:
         (channel,) = stage.channels
         client.socket.setblocking(False)
         while channel.readable():
@@ -1269,7 +1268,6 @@ def test_a_silent_client_that_takes_no_farewell_is_closed(
         later(monkeypatch, 602)
         stage.turn(3)
         assert stage.channels == []
-        client.close()
         with stage.connect() as other:
             assert stage.say(other, b"NOOP") == OK
         assert stage.server.errors == []

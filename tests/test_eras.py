@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from .eras.programs_running import HERE, PROGRAMS, Running, running
+from .functional.processes import COMMAND, server_process
 from .support.talking import Client
 from .support.upstream import upstream
 
@@ -266,17 +267,19 @@ def test_overridden_found_terminator_that_joins_lines_as_text() -> None:
 
 def test_lines_that_a_subclass_keeps_and_joins_by_itself() -> None:
     with running("own_lines") as program:
-        with smtplib.SMTP(*program.address, timeout=20) as client:
-            client.helo("me")
-            client.sendmail(SENDER, "bob@example.com", "Subject: caf\xe9".encode())
+        with Client(program.address) as client:
+            client.reply()
+            for line in (b"HELO me", b"MAIL FROM:<a@b.c>", b"RCPT TO:<d@e.f>", b"DATA"):
+                client.say(line)
+            client.send("Subject: caf\xe9\r\n".encode()[:-3])
+            assert client.say(b"\xa9\r\n.") == b"250 OK\r\n"
     assert program.printed == [
-        "C: helo me",
-        "C: mail FROM:<ann@example.com>",
-        "C: rcpt TO:<bob@example.com>",
-        "C: data",
+        "C: HELO me",
+        "C: MAIL FROM:<a@b.c>",
+        "C: RCPT TO:<d@e.f>",
+        "C: DATA",
         "C: Subject: caf\xe9",
-        "mail from ann@example.com",
-        "C: QUIT",
+        "mail from a@b.c",
     ]
     assert_advised(program, ("def found_terminator(self):", TEXT), HANDLER)
 
@@ -326,6 +329,28 @@ def test_reply_texts_are_those_of_3_6() -> None:
                 b'500 Error: command "XYZZY" not recognized\r\n'
             )
             assert client.say(b"RSET") == b"250 OK\r\n"
+
+
+@pytest.mark.parametrize("module", ["old_name", "old_name_and_loop", "new_name"])
+def test_class_of_two_arguments_on_the_command_line(module: str) -> None:
+    name = f"tests.eras.classes.{module}.Printer"
+    with server_process("-n", "-d", "-c", name, command=COMMAND) as server:
+        send((server.host, server.port))
+        ended = server.stop()
+    assert ended.stdout.splitlines() == [
+        "one module: True",
+        "ann@example.com: greetings",
+    ]
+    assert "Printer started at " in ended.stderr, "the debug stream of the package"
+    assert "Printer heard 5 lines\n" in ended.stderr, "the debug stream of the class"
+
+
+def test_class_of_two_arguments_keeps_to_the_limit_of_the_command_line() -> None:
+    name = "tests.eras.classes.old_name.Printer"
+    with server_process("-n", "-s", "1000", "-c", name, command=COMMAND) as server:
+        with pytest.raises(smtplib.SMTPSenderRefused) as refusal:
+            send((server.host, server.port), b"x" * 1001)
+    assert refusal.value.smtp_code == 552
 
 
 # What programs do beside the rows of the table

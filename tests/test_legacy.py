@@ -41,7 +41,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[warnings.WarningMess
 
 
 def give(handler: Any) -> Any:
-    return _legacy.handler_call(handler, ENVELOPE, DATA, dict(OPTIONS))()
+    return _legacy.handle(handler, ENVELOPE, DATA, dict(OPTIONS))
 
 
 def seen(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -374,7 +374,7 @@ class Channel:
         self.args = args[1:]
         self.kwargs = kwargs
 
-    def _adopt_settings(self, settings: Any) -> None:
+    def _smtpd_adopt_settings(self, settings: Any) -> None:
         self.adopted = settings
 
 

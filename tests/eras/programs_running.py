@@ -22,7 +22,6 @@ class Running:
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.address = ("127.0.0.1", port)
         self.process = process
-        self.before_listening: list[str] = []
         #: The lines that it printed.
         self.printed: list[str] = []
         #: What it wrote on standard error.
@@ -53,8 +52,8 @@ def running(
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        universal_newlines=True,
         encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
     assert process.stdout is not None
     program: Running | None = None

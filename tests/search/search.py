@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 from typing import Callable, List, Sequence
 
-from . import inputs
+from . import drive, inputs
 from .configurations import Configuration, configuration
-from .drive import LOOPS, Outcome, drive
 
 
 class Found(Exception):
@@ -26,7 +25,7 @@ def search(
         rng = random.Random(f"{seed}.{number}")
         config = configuration(rng)
         segments = inputs.segments(rng)
-        loop = rng.choice(sorted(LOOPS))
+        loop = rng.choice(sorted(drive.LOOPS))
         ending = rng.choice(("close", "end"))
         octets += sum(map(len, segments))
         failure = _failure(config, segments, loop, ending)
@@ -44,8 +43,8 @@ def _failure(
     config: Configuration, segments: Sequence[bytes], loop: str, ending: str
 ) -> str:
     try:
-        drive(config, segments, loop, ending)
-    except Outcome as outcome:
+        drive.drive(config, segments, loop, ending)
+    except drive.Outcome as outcome:
         return str(outcome) or repr(outcome)
     except Exception as error:
         return f"{type(error).__name__} left the loop: {error}"

@@ -1,0 +1,15 @@
+"""For ``-c``: a class of two arguments; its module says ``import smtpd_compat as smtpd``."""
+
+import smtpd_compat as smtpd
+import sys
+
+
+class Printer(smtpd.SMTPServer):
+    def __init__(self, localaddr, remoteaddr):
+        smtpd.SMTPServer.__init__(self, localaddr, remoteaddr)
+        print("one module: %s" % (sys.modules["smtpd"] is smtpd))
+
+    def process_message(self, peer, mailfrom, rcpttos, data):
+        lines = data.split("\n")
+        print("%s: %s" % (mailfrom, lines[1].partition(": ")[2]))
+        smtpd.DEBUGSTREAM.write("Printer heard %d lines\n" % len(lines))
