@@ -152,7 +152,7 @@ class SMTPChannel(
     # The transaction
 
     def _set_post_data_state(self) -> None:
-        """Back to commands, without a transaction; the last message stays to be read."""
+        """Back to commands and without a transaction; the last message stays."""
         self.smtp_state = self.COMMAND
         self.mailfrom = None
         self.rcpttos = []

@@ -21,21 +21,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-
 # process_message up to 3.4: four arguments, and the message is text
 
 _ENVELOPE = ["peer", "mailfrom", "rcpttos"]
-
-
 _HANDLERS = Arguments(
     [*_ENVELOPE, "data"],
     ["mail_options", "rcpt_options"],
     always=4,
     advise=partial(
         warn_of,
-        message="%s takes no keyword arguments mail_options and rcpt_options, so it is"
-        " called as up to Python 3.4, with the message as str; write process_message("
-        "self, peer, mailfrom, rcpttos, data, **kwargs), which gets bytes",
+        message="%s does not take mail_options and rcpt_options, so it is called as up"
+        " to Python 3.4, with the message as str; write process_message(self, peer,"
+        " mailfrom, rcpttos, data, **kwargs), which gets bytes",
     ),
 )
 
@@ -137,10 +134,7 @@ def construct(
     arguments: Iterable[tuple[str, Any]],
     keywords: dict[str, Any],
 ) -> tuple[Any, frozenset[str]]:
-    """Make a server of *cls*, with as much of the command line's as it accepts.
-
-    :returns: the server, and the names of the arguments that *cls* does not accept.
-    """
+    """Make a server of *cls*; also return the names of what it does not accept."""
     return _construct(_SERVERS, cls, dict(arguments, **keywords))
 
 

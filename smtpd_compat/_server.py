@@ -110,8 +110,11 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         except BaseException:
             self.close()
             raise
+        now = smtpd_compat.time.ctime(smtpd_compat.time.time())
         print(
-            f"{self.__class__.__name__} started at {smtpd_compat.time.ctime(smtpd_compat.time.time())}\n\tLocal addr: {localaddr}\n\tRemote addr:{remoteaddr}",
+            f"{self.__class__.__name__} started at {now}\n"
+            f"\tLocal addr: {localaddr}\n"
+            f"\tRemote addr:{remoteaddr}",
             file=smtpd_compat.DEBUGSTREAM,
         )
 
@@ -179,10 +182,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
     def handle_accepted(self, conn: Any, addr: Any) -> None:
         """Open a channel for the client at *addr*."""
         if tracing():
-            print(
-                f"Incoming connection from {addr!r}",
-                file=smtpd_compat.DEBUGSTREAM,
-            )
+            print(f"Incoming connection from {addr!r}", file=smtpd_compat.DEBUGSTREAM)
         try:
             open_channel(self, conn, addr)
         except BaseException:
@@ -267,7 +267,8 @@ def _family_and_type(localaddr: Any) -> tuple[int, int]:
     host, *rest = localaddr
     if host == "":
         return socket.AF_INET, socket.SOCK_STREAM
-    found = socket.getaddrinfo(host, *rest, type=socket.SOCK_STREAM)  # type: ignore[misc]
+    kind: Any = {"type": socket.SOCK_STREAM}
+    found = socket.getaddrinfo(host, *rest, **kind)
     return found[0][0], found[0][1]
 
 

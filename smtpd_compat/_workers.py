@@ -31,7 +31,7 @@ def may_use_workers(server: Any) -> bool:
     """Whether the author of *server*'s handler asked for threads.
 
     ``worker_threads`` counts for the handlers that stood when it was set: a class that
-    overrides one of them, and leaves ``worker_threads`` alone, was written for the loop.
+    overrides one of them and leaves ``worker_threads`` alone was written for the loop.
     """
     for names in [vars(server)] + [vars(cls) for cls in type(server).__mro__]:
         if "worker_threads" in names:

@@ -21,7 +21,7 @@ SENDER = "ann@example.com"
 RECIPIENTS = ["bob@example.com", "eve@example.com"]
 MESSAGE = b"From: ann@example.com\r\nSubject: greetings\r\n\r\n> hello\r\nbye"
 
-FOUR = "takes no keyword arguments mail_options and rcpt_options"
+FOUR = "does not take mail_options and rcpt_options"
 FEWER = "does not take all the arguments that a channel has had"
 UNNOTED = "accepts a greeting and does not note it"
 TEXT = "takes what it is given for str"

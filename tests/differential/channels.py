@@ -102,6 +102,10 @@ def _commands(base: Any) -> Any:
             self.transcript.hooks.append(f"AUTH {arg!r}")
             self.push("235 welcome" if arg else "501 Syntax: AUTH mechanism")
 
+        def smtp_XODD(self, arg: Any) -> None:
+            self.smtp_state = 7
+            self.push("250 now what?")
+
         def smtp_RCPT(self, arg: Any) -> None:
             if arg and "refused" in arg:
                 self.push("550 no such user")
@@ -248,6 +252,13 @@ def _catching(base: Any) -> Any:
 _CHANNELS: dict[str, Callable[[Any], Any]] = {
     "plain": lambda base: base,
     "logged": _with_hooks(*_HOOKS),
+    "logged helpers": _with_hooks(
+        "_set_post_data_state",
+        "_set_rset_state",
+        "_getaddr",
+        "_getparams",
+        "_strip_command_keyword",
+    ),
     "logged push": _with_hooks("push"),
     "logged collect": _with_hooks("collect_incoming_data"),
     "logged terminator": _with_hooks("found_terminator", "smtp_MAIL", "smtp_RCPT"),

@@ -240,7 +240,16 @@ def _help(rng: random.Random) -> bytes:
 def _foreign(rng: random.Random) -> bytes:
     """Commands that some kinds of channels add."""
     return rng.choice(
-        (b"AUTH LOGIN", b"AUTH", b"STARTTLS", b"XDAT", b"XDAT 3", b"XDAT 20", b"XDAT 0")
+        (
+            b"AUTH LOGIN",
+            b"AUTH",
+            b"STARTTLS",
+            b"XDAT",
+            b"XDAT 3",
+            b"XDAT 20",
+            b"XDAT 0",
+            b"XODD",
+        )
     )
 
 

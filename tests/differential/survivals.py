@@ -93,24 +93,27 @@ class CutCharacters(Rule):
         text = "".join(self.received_lines) + self._decoder.decode(b"", True)
         self._decoder = None
         self.received_lines = [text]
-        octets = text.encode("utf-8", "surrogateescape")
         limit = self.data_size_limit
-        if self.smtp_state == self.DATA and limit and self.num_bytes > limit:
-            super().found_terminator()
-            return
+        too_much = self.smtp_state == self.DATA and limit and self.num_bytes > limit
+        of_use = self.smtp_state in (self.COMMAND, self.DATA) and not too_much
         try:
-            octets.decode("utf-8")
+            # Characters that were cut are whole again here.
+            text.encode("utf-8", "surrogateescape").decode("utf-8")
         except UnicodeDecodeError:
-            print("Data:", repr(text), file=_debugstream())
-            self.received_lines = []
-            if self.smtp_state == self.COMMAND:
-                self.num_bytes = 0
-                self.push("500 Error: bad syntax")
-            else:
-                self._set_post_data_state()
-                self.push("554 Error: message is not valid UTF-8")
+            if of_use:
+                print("Data:", repr(text), file=_debugstream())
+                self._refuse()
+                return
+        super().found_terminator()
+
+    def _refuse(self) -> None:
+        self.received_lines = []
+        if self.smtp_state == self.COMMAND:
+            self.num_bytes = 0
+            self.push("500 Error: bad syntax")
         else:
-            super().found_terminator()
+            self._set_post_data_state()
+            self.push("554 Error: message is not valid UTF-8")
 
 
 class ReplyNotAscii(Rule):

@@ -103,6 +103,19 @@ REFERENCE: dict[str, Session] = {
         b"RCPT TO:<refused@b>",
         channel="commands",
     ),
+    "smtp_state of a subclass's own": said(
+        HELLO, b"XODD", b"MAIL FROM:<a@b>", b"NOOP", channel="commands"
+    ),
+    "helpers of the commands": said(
+        HELLO,
+        b"MAIL ",
+        b"MAIL x",
+        b"MAIL FROM:<a@b> SIZE=1",
+        b"RCPT ",
+        b"RCPT TO:<a>",
+        b"RSET",
+        channel="logged helpers",
+    ),
     "a login dialogue": said(
         HELLO,
         b"AUTH LOGIN",
@@ -267,6 +280,7 @@ REPLIES = (
     r"250 Syntax: VRFY <address>",
     r"252 Cannot VRFY user, but will accept message and attempt delivery",
     r"354 End data with <CR><LF>\.<CR><LF>",
+    r"451 Internal confusion",
     r"500 Error: bad syntax",
     r"500 Error: line too long",
     r'500 Error: command "FOO" not recognized',

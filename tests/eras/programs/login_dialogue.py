@@ -11,7 +11,7 @@ class LoginChannel(smtpd.SMTPChannel):
         if not self.asking:
             smtpd.SMTPChannel.found_terminator(self)
             return
-        line = smtpd.EMPTYSTRING.join(self.received_lines)
+        line = ''.join(self.received_lines)
         self.received_lines = []
         answer = base64.b64decode(line).decode()
         print("%s: %s" % (self.asking, answer))
