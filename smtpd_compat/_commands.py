@@ -306,7 +306,7 @@ class Commands:
 
         None if there is no mailbox, or if there are parameters in base command mode.
         """
-        if not arg:
+        if arg is None:
             return None
         address, rest = self._getaddr(self._strip_command_keyword(keyword, arg))
         if not address or (rest and not self.extended_smtp):

@@ -164,9 +164,15 @@ def pushed_bytes(channel: Any) -> None:
 
 # Hooks of asynchat up to 3.5: lines are text
 
-#: What Python says of joining bytes, or adding them, to a str.
+#: What Python says where bytes are used as a str is.
 _WANTS_TEXT = re.compile(
-    r"expected str instance, bytes found$|can only concatenate str .*\"bytes\""
+    r"expected str instance, bytes found"
+    r"|can only concatenate str .*\"bytes\""
+    r"|can't concat str to bytes"
+    r"|a bytes-like object is required, not 'str'"
+    r"|must be bytes or a tuple of bytes, not str"
+    r"|should be integer or bytes-like object, not 'str'"
+    r"|cannot use a string pattern on a bytes-like object"
 )
 
 
@@ -175,6 +181,7 @@ class TextHooks:
 
     What they were written for is seen when they fail on bytes for the first time.
     Then they are called again with text, and so is all of their class from then on.
+    What compares bytes with str fails silently, and is not helped.
     """
 
     _smtpd_hooks_take_text = False

@@ -284,6 +284,20 @@ def test_lines_that_a_subclass_keeps_and_joins_by_itself() -> None:
     assert_advised(program, ("def found_terminator(self):", TEXT), HANDLER)
 
 
+def test_lines_that_a_subclass_takes_apart_as_text() -> None:
+    with running("text_dialogue", options=()) as program:
+        with Client(program.address) as client:
+            client.reply()
+            assert client.say(b"XSUM 20 and 22") == b"250 42\r\n"
+            assert client.say(b"NOOP") == b"250 OK\r\n"
+        with Client(program.address) as client:
+            client.reply()
+            assert client.say(b"XSUM 1 and 2") == b"250 3\r\n"
+        send(program.address)
+    assert program.printed == ["mail from ann@example.com"]
+    assert_advised(program, ("def found_terminator(self):", TEXT), HANDLER)
+
+
 def test_buffer_of_text_that_a_subclass_adds_to() -> None:
     with running("own_buffer") as program:
         send(program.address)

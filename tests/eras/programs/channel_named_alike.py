@@ -1,5 +1,4 @@
-# 2.7: a class of the same name, so that the private names are its own; and since the
-# original's __init__ is in the way, it is left out, its work done here.
+# 2.7: a class of the same name, with private names and an __init__ of its own.
 import smtpd, asyncore, asynchat, socket, sys
 
 class SMTPChannel(smtpd.SMTPChannel):

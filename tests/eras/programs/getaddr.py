@@ -1,5 +1,4 @@
-# 2.7: refuses recipients, with the original's own parser of addresses; never heard of
-# mail_options, nor of any greeting that has to be noted.
+# 2.7: refuses recipients, with the private parser of addresses.
 import smtpd, asyncore, sys
 
 class Picky(smtpd.SMTPChannel):

@@ -1,4 +1,4 @@
-# 2.7: listens by itself, since SMTPServer.__init__ would print to the debug stream.
+# 2.7: a server that never calls SMTPServer.__init__.
 import smtpd, asyncore, socket, sys
 
 class Server(smtpd.SMTPServer):

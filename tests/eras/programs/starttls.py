@@ -1,8 +1,9 @@
-# 2.7 to 3.6: STARTTLS, by wrapping the socket in the middle of the conversation.
+# 3.6: STARTTLS, by wrapping the socket in the middle of the conversation.
 import smtpd, asyncore, ssl, sys
 
 class TLSChannel(smtpd.SMTPChannel):
     def smtp_EHLO(self, arg):
+        self.seen_greeting = arg
         self.push("250-hello")
         self.push("250 STARTTLS")
 
@@ -26,7 +27,7 @@ class Server(smtpd.SMTPServer):
         conn, addr = self.accept()
         TLSChannel(self, conn, addr)
 
-    def process_message(self, peer, mailfrom, rcpttos, data):
+    def process_message(self, peer, mailfrom, rcpttos, data, **kwargs):
         print("mail from " + mailfrom)
 
 Server(("127.0.0.1", int(sys.argv[1])), None)
