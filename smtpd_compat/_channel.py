@@ -86,7 +86,7 @@ class SMTPChannel(
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
     ) -> None:
-        Chat.__init__(self, conn, map=map)
+        smtpd_compat.asynchat.async_chat.__init__(self, conn, map=map)
         self.smtp_server = server
         self.conn = conn
         self.addr = addr
@@ -190,7 +190,7 @@ class SMTPChannel(
         if self._smtpd_corked:
             self.producer_fifo.append(line)
         else:
-            Chat.push(self, line)
+            smtpd_compat.asynchat.async_chat.push(self, line)
 
     # Failing and ending
 

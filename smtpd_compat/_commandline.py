@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 import smtpd_compat
 
@@ -94,10 +93,10 @@ def usage(code: int, msg: object = "") -> NoReturn:
 
     :raises SystemExit: with status *code*.
     """
-    print(_USAGE % vars(smtpd_compat), file=sys.stderr)
+    print(_USAGE % vars(smtpd_compat), file=smtpd_compat.sys.stderr)
     if msg:
-        print(msg, file=sys.stderr)
-    sys.exit(code)
+        print(msg, file=smtpd_compat.sys.stderr)
+    smtpd_compat.sys.exit(code)
 
 
 def parseargs() -> Options:
@@ -105,10 +104,11 @@ def parseargs() -> Options:
 
     :raises SystemExit: for help, for the version, and with status 1 for bad usage.
     """
-    import getopt
-
+    getopt: Any = smtpd_compat.getopt
     try:
-        given, arguments = getopt.getopt(sys.argv[1:], _SHORT_OPTIONS, _LONG_OPTIONS)
+        given, arguments = getopt.getopt(
+            smtpd_compat.sys.argv[1:], _SHORT_OPTIONS, _LONG_OPTIONS
+        )
     except getopt.error as error:
         usage(1, error)
     options = Options()
@@ -117,13 +117,13 @@ def parseargs() -> Options:
             usage(0)
         elif option in ("-V", "--version"):
             print(smtpd_compat.__version__)
-            sys.exit(0)
+            smtpd_compat.sys.exit(0)
         elif option in ("-n", "--nosetuid"):
             options.setuid = False
         elif option in ("-c", "--class"):
             options.classname = value
         elif option in ("-d", "--debug"):
-            smtpd_compat.DEBUGSTREAM = sys.stderr
+            smtpd_compat.DEBUGSTREAM = smtpd_compat.sys.stderr
         elif option in ("-u", "--smtputf8"):
             options.enable_SMTPUTF8 = True
         elif option in ("-s", "--size"):
@@ -161,8 +161,8 @@ def main() -> None:
     """
     options = parseargs()
     # Mail shows up when it arrives, also where standard output is a pipe or a file.
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(line_buffering=True)
+    if hasattr(smtpd_compat.sys.stdout, "reconfigure"):
+        smtpd_compat.sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         server = _start(_load(options.classname), options)
@@ -183,8 +183,8 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    sys.exit(1)
+    print(message, file=smtpd_compat.sys.stderr)
+    smtpd_compat.sys.exit(1)
 
 
 def _load(name: str) -> Any:

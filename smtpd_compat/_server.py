@@ -99,7 +99,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
             raise ValueError(
                 "decode_data and enable_SMTPUTF8 cannot be set to True at the same time"
             )
-        asyncore.dispatcher.__init__(self, map=map)
+        smtpd_compat.asyncore.dispatcher.__init__(self, map=map)
         try:
             if localaddr[0] == "":
                 every_interface(type(self))

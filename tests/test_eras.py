@@ -215,12 +215,11 @@ def test_getaddr_in_overridden_mail_and_rcpt() -> None:
 
 
 def test_replies_pushed_as_bytes() -> None:
-    with running("push_bytes") as program:
-        with Client(program.address) as client:
-            client.reply()
-            assert client.say(b"XVERSION") == b"250-one\r\n250 two\r\n"
-            assert client.say(b"HELO me") == b"250 pleased to meet you\r\n"
-            assert client.say(b"MAIL FROM:<a@b.c>") == b"250 OK\r\n"
+    with running("push_bytes") as program, Client(program.address) as client:
+        client.reply()
+        assert client.say(b"XVERSION") == b"250-one\r\n250 two\r\n"
+        assert client.say(b"HELO me") == b"250 pleased to meet you\r\n"
+        assert client.say(b"MAIL FROM:<a@b.c>") == b"250 OK\r\n"
     assert_advised(
         program,
         ("self.push(b'250-one')", "__main__.Channel pushes a reply as bytes"),
@@ -266,13 +265,12 @@ def test_overridden_found_terminator_that_joins_lines_as_text() -> None:
 
 
 def test_lines_that_a_subclass_keeps_and_joins_by_itself() -> None:
-    with running("own_lines") as program:
-        with Client(program.address) as client:
-            client.reply()
-            for line in (b"HELO me", b"MAIL FROM:<a@b.c>", b"RCPT TO:<d@e.f>", b"DATA"):
-                client.say(line)
-            client.send("Subject: caf\xe9\r\n".encode()[:-3])
-            assert client.say(b"\xa9\r\n.") == b"250 OK\r\n"
+    with running("own_lines") as program, Client(program.address) as client:
+        client.reply()
+        for line in (b"HELO me", b"MAIL FROM:<a@b.c>", b"RCPT TO:<d@e.f>", b"DATA"):
+            client.say(line)
+        client.send("Subject: caf\xe9\r\n".encode()[:-3])
+        assert client.say(b"\xa9\r\n.") == b"250 OK\r\n"
     assert program.printed == [
         "C: HELO me",
         "C: MAIL FROM:<a@b.c>",
@@ -323,10 +321,9 @@ def test_constants_of_2_7() -> None:
 
 
 def test_socket_methods_of_servers_and_channels() -> None:
-    with running("getsockname") as program:
-        with Client(program.address) as client:
-            client.reply()
-            assert client.say(b"XPEER") == b"250 127.0.0.1\r\n"
+    with running("getsockname") as program, Client(program.address) as client:
+        client.reply()
+        assert client.say(b"XPEER") == b"250 127.0.0.1\r\n"
     assert program.printed == ["listening on 127.0.0.1"]
     assert_advised(
         program,
@@ -372,11 +369,10 @@ def test_class_of_two_arguments_keeps_to_the_limit_of_the_command_line() -> None
 
 @pytest.mark.parametrize("message", [MESSAGE, b"Subject: caf\xc3\xa9 \xff\r\n\r\nx"])
 def test_relay_with_a_process_message_of_its_own(message: bytes) -> None:
-    with upstream() as server:
-        with running("own_relay", server.address[1]) as program:
-            send(program.address, message)
-            with pytest.raises(smtplib.SMTPDataError, match="no spam"):
-                send(program.address, b"Subject: BUY NOW\r\n\r\nx")
+    with upstream() as server, running("own_relay", server.address[1]) as program:
+        send(program.address, message)
+        with pytest.raises(smtplib.SMTPDataError, match="no spam"):
+            send(program.address, b"Subject: BUY NOW\r\n\r\nx")
     assert program.printed == ["refused: {}"]
     (relayed,) = server.messages
     assert relayed.data == b"X-Filtered: yes\r\n" + message + b"\r\n"
@@ -384,25 +380,23 @@ def test_relay_with_a_process_message_of_its_own(message: bytes) -> None:
 
 
 def test_relay_with_a_deliver_of_its_own() -> None:
-    with upstream() as server:
-        with running("own_deliver", server.address[1]) as program:
-            send(program.address)
+    with upstream() as server, running("own_deliver", server.address[1]) as program:
+        send(program.address)
     assert program.printed == ["logging in, 6 lines"]
     assert server.messages[0].rcpttos == RECIPIENTS
     assert program.warnings == []
 
 
 def test_reply_of_a_handler_that_holds_crlf_goes_out_untouched() -> None:
-    with running("lmtp_replies") as program:
-        with Client(program.address) as client:
-            client.reply()
-            client.say(b"LHLO me")
-            client.say(b"MAIL FROM:<a@b.c>")
-            client.say(b"RCPT TO:<d@e.f>")
-            client.say(b"RCPT TO:<g@h.i>")
-            client.say(b"DATA")
-            assert client.say(b".") == b"250 kept for d@e.f\r\n"
-            assert client.reply() == b"250 kept for g@h.i\r\n"
+    with running("lmtp_replies") as program, Client(program.address) as client:
+        client.reply()
+        client.say(b"LHLO me")
+        client.say(b"MAIL FROM:<a@b.c>")
+        client.say(b"RCPT TO:<d@e.f>")
+        client.say(b"RCPT TO:<g@h.i>")
+        client.say(b"DATA")
+        assert client.say(b".") == b"250 kept for d@e.f\r\n"
+        assert client.reply() == b"250 kept for g@h.i\r\n"
     assert_advised(program, HANDLER)
 
 
@@ -447,14 +441,13 @@ def test_server_that_listens_by_itself() -> None:
 
 
 def test_channel_initialised_twice_greets_twice_and_works() -> None:
-    with running("initialised_twice") as program:
-        with Client(program.address) as client:
-            banners = client.replies(2)
-            assert [banner[:4] for banner in banners] == [b"220 ", b"220 "]
-            for line in (b"HELO me", b"MAIL FROM:<a@b.c>", b"RCPT TO:<d@e.f>"):
-                assert client.say(line).startswith(b"250 ")
-            client.say(b"DATA")
-            assert client.say(b".") == b"250 OK\r\n"
+    with running("initialised_twice") as program, Client(program.address) as client:
+        banners = client.replies(2)
+        assert [banner[:4] for banner in banners] == [b"220 ", b"220 "]
+        for line in (b"HELO me", b"MAIL FROM:<a@b.c>", b"RCPT TO:<d@e.f>"):
+            assert client.say(line).startswith(b"250 ")
+        client.say(b"DATA")
+        assert client.say(b".") == b"250 OK\r\n"
     assert program.printed == ["mail from a@b.c"]
 
 

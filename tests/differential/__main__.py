@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         random.SystemRandom().getrandbits(48) if options.seed is None else options.seed
     )
     print(
-        f"{options.sessions} sessions from seed {seed} on Python {sys.version.split()[0]}",
+        f"{options.sessions} sessions from seed {seed}"
+        f" on Python {sys.version.split()[0]}",
         flush=True,
     )
     return _compare(seed, options.sessions)

@@ -96,7 +96,9 @@ def _compare(found: list[str], what: str, expected: Any, got: Any) -> None:
                 since = f" (from {same} on)"
                 expected, got = expected[same:], got[same:]
         found.append(
-            f"{what}{since}:\n    original {_shown(expected)}\n    ours     {_shown(got)}"
+            f"{what}{since}:\n"
+            f"    original {_shown(expected)}\n"
+            f"    ours     {_shown(got)}"
         )
 
 

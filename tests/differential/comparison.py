@@ -84,7 +84,7 @@ class Comparison:
 
 
 def _what(outcome: Outcome) -> tuple[str, str]:
-    """In what a session differs, so that cutting does not lead to another difference."""
+    """In what a session differs, so that cutting it leads to no other difference."""
     if outcome.verdict != UNLISTED:
         return outcome.verdict, ""
     return UNLISTED, outcome.differences[0].split()[0]

@@ -53,7 +53,8 @@ def _close(server: Any, rcpttos: list[str], kwargs: dict[str, Any]) -> None:
 def _look(server: Any, rcpttos: list[str], kwargs: dict[str, Any]) -> str:
     """Answer with what the channel shows while the handler runs."""
     channel = server.channel
-    return f"250 {channel.smtp_state} {channel.mailfrom!a} {channel.num_bytes} {channel.received_data!a}"
+    transaction = channel.mailfrom, channel.rcpttos, channel.received_data
+    return f"250 {channel.smtp_state} {channel.num_bytes} {transaction!a}"
 
 
 _ANSWERS: dict[str, _Answer] = {

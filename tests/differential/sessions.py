@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    #: The peers that a session may come from: IPv4, IPv6, and a Unix socket's empty one.
+    #: What a session may come from: IPv4, IPv6, a Unix socket with its empty peer.
     Peer = tuple[Any, ...] | str
 
 IPV4: Peer = ("192.0.2.7", 40007)
@@ -24,8 +24,8 @@ class Session:
     """Everything that decides about a conversation, as data.
 
     ``segments`` arrive one after the other, each after the answer to the one before.
-    ``handler`` and ``channel`` are names in `handlers` and `channels`.  ``traced`` gives DEBUGSTREAM a
-    stream that listens.
+    ``handler`` and ``channel`` are names in `handlers` and `channels`.  ``traced``
+    gives DEBUGSTREAM a stream that listens.
     """
 
     segments: tuple[bytes, ...]

@@ -63,8 +63,9 @@ def of_original() -> Surface:
 def describe(module: Any) -> Surface:
     """What *module* shows, in JSON's types.
 
-    ``all``, ``names``: its names; ``values``: those that are text and numbers; ``classes``: by
-    class and attribute, a signature as a list of parameters, or the attribute's kind.
+    ``all``, ``names``: its names; ``values``: those that are text and
+    numbers; ``classes``: by class and attribute, a signature as a list of parameters,
+    or the attribute's kind.
     """
     return {
         "all": list(module.__all__),

@@ -1,4 +1,4 @@
-"""The harness itself: it finds differences, cuts them down, and excuses nothing else."""
+"""The harness finds differences, cuts them down, and excuses nothing else."""
 
 from __future__ import annotations
 

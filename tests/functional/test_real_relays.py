@@ -219,11 +219,13 @@ smtpd_recipient_restrictions =
   permit_mynetworks reject
 smtpd_end_of_data_restrictions =
   check_sender_access inline:{{ {{late@example.test = 554 5.7.1 not that message}} }}
-  check_client_access static:HOLD
+header_checks = static:HOLD
 """
 
+#: What takes mail, in the form of master.cf.
+LISTENER = "{port} inet n - n - - smtpd\n"
+
 MASTER_CF = """
-{port} inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -239,9 +241,21 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    """An instance of Postfix that keeps what it takes in its hold queue."""
+    """An instance of Postfix that keeps what it takes in its hold queue.
 
-    def __init__(self, command: str, directory: Path, port: int) -> None:
+    *listeners* are lines of master.cf, of which one must listen on *port*.
+
+    Skips the test where Postfix cannot run.
+    """
+
+    def __init__(
+        self, directory: Path, port: int, listeners: str | None = None
+    ) -> None:
+        command = shutil.which("postfix", path=SEARCH_PATH)
+        if command is None:
+            pytest.skip("postfix is not installed")
+        if not is_root():
+            pytest.skip("postfix starts for root only")
         self.directory = directory
         self.port = port
         self._start = [command, "-c", str(directory / "etc"), "start-fg"]
@@ -249,9 +263,9 @@ class Postfix:
         for name in ("etc", "queue", "data"):
             (directory / name).mkdir()
         shutil.chown(directory / "data", "postfix")
-        main, master = MAIN_CF.format(directory=directory), MASTER_CF.format(port=port)
-        (directory / "etc/main.cf").write_text(main)
-        (directory / "etc/master.cf").write_text(master)
+        listeners = listeners or LISTENER.format(port=port)
+        (directory / "etc/main.cf").write_text(MAIN_CF.format(directory=directory))
+        (directory / "etc/master.cf").write_text(listeners + MASTER_CF)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Postfix]:
@@ -277,13 +291,8 @@ class Postfix:
 
 @pytest.fixture
 def postfix(public_directory: Path) -> Iterator[Postfix]:
-    command = shutil.which("postfix", path=SEARCH_PATH)
-    if command is None:
-        pytest.skip("postfix is not installed")
-    if not is_root():
-        pytest.skip("postfix starts for root only")
     with reserved_port(HOST) as port:
-        with Postfix(command, public_directory, port).running() as running:
+        with Postfix(public_directory, port).running() as running:
             yield running
 
 

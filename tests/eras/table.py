@@ -1,0 +1,120 @@
+"""The README's table of programs: ``python -m tests.eras.table``.
+
+Every program runs on the standard library of Python 3.11 and here, and the same client
+talks to both.  What is printed is what happened.  Other interpreters and modules::
+
+    python -m tests.eras.table python2.7 smtpd
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+import subprocess
+import sys
+from typing import Any
+
+from ..support.upstream import upstream
+from .programs_running import HERE, PROGRAMS, Running, running
+
+MESSAGE = b"From: ann@example.com\r\nSubject: greetings\r\n\r\n> hello\r\nbye"
+
+#: What the client says between its greeting and the mail.
+BEFORE_MAIL = {
+    "getsockname": ["XPEER"],
+    "login_dialogue": ["AUTH LOGIN", "YW5u", "c2VjcmV0"],
+    "own_ehlo": ["AUTH PLAIN AGFubgBzZWNyZXQ="],
+    "push_bytes": ["XVERSION"],
+    "text_dialogue": ["XSUM 20 and 22"],
+    "three_argument_channel": ["NOOP"],
+}
+
+#: Its second client finds nobody, and that is meant so.
+ENDS_AFTER_ONE = ("listen_and_close",)
+
+#: Its two banners are too much for smtplib, in every era.
+LEFT_OUT = ("initialised_twice",)
+
+_CAUGHT = re.compile(r"closing channel <(\S+) .*\(<class '(\w+)'>:(.*?) \[/", re.DOTALL)
+
+
+def talk(name: str, address: Any) -> str:
+    """Send a mail; say how it went."""
+    step = "the connection"
+    try:
+        with smtplib.SMTP(*address, timeout=5) as client:
+            step = "the greeting"
+            client.ehlo_or_helo_if_needed()
+            if name == "starttls":
+                step = "STARTTLS"
+                client.starttls(context=ssl._create_unverified_context())
+            for line in BEFORE_MAIL.get(name, []):
+                step = line.split()[0]
+                code, text = client.docmd(line)
+                if code >= 400:
+                    return f"{code} for {step}"
+            for step, say in (
+                ("MAIL", lambda: client.mail("ann@example.com")),
+                ("RCPT", lambda: client.rcpt("bob@example.com")),
+                ("the message", lambda: client.data(MESSAGE)),
+            ):
+                code = say()[0]
+                if code >= 400:
+                    return f"{code} for {step}"
+            return "mail taken"
+    except smtplib.SMTPServerDisconnected as error:
+        silent = "timed out" in str(error)
+        return f"{'no answer to' if silent else 'connection dropped at'} {step}"
+    except smtplib.SMTPResponseException as error:
+        return f"{error.smtp_code} for {step}"
+    except ConnectionRefusedError:
+        return "nobody listens any more"
+    except OSError:
+        return f"connection dropped at {step}"
+
+
+def outcome(name: str, python: str, module: str) -> str:
+    """What happens to two clients, one after the other, of a program."""
+    with upstream() as relay:
+        arguments: list[object] = []
+        if name in ("own_relay", "own_deliver"):
+            arguments.append(relay.address[1])
+        elif name == "starttls":
+            arguments.append(HERE / "self_signed.pem")
+        options = ("-W", "ignore")
+        said = []
+        program: Running | None = None
+        try:
+            with running(
+                name, *arguments, python=python, module=module, options=options
+            ) as program:
+                said = [talk(name, program.address) for _ in range(2)]
+        except AssertionError as error:
+            return f"does not start: `{str(error).strip().splitlines()[-1]}`"
+    if said[0] == said[1] or name in ENDS_AFTER_ONE:
+        del said[1]
+    caught = _CAUGHT.search("\n".join(program.printed) + program.errors)
+    if caught:
+        said.append(f"`{caught[2]}: {caught[3]}`")
+    return "; ".join(said)
+
+
+def main() -> None:
+    """Print a row for each program."""
+    sides = [("python3.11", "smtpd"), (sys.executable, "smtpd_compat")]
+    if len(sys.argv) > 1:
+        sides = [(sys.argv[1], sys.argv[2])]
+    for python, _ in sides:
+        subprocess.run([python, "-V"], check=True)
+    for path in sorted(PROGRAMS.glob("*.py")):
+        if path.stem in LEFT_OUT:
+            continue
+        about = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        row = [f"`{path.stem}`: {about}"]
+        row += [outcome(path.stem, python, module) for python, module in sides]
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
