@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -26,9 +28,7 @@ NEED_MAIL = b"503 Error: need MAIL command\r\n"
 NEED_RCPT = b"503 Error: need RCPT command\r\n"
 DUPLICATE = b"503 Duplicate HELO/EHLO\r\n"
 VERIFIED = b"252 Cannot VRFY user, but will accept message and attempt delivery\r\n"
-HELP = (
-    b"Supported commands: EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY\r\n"
-)
+HELP = b"Supported commands: EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY\r\n"
 SYNTAX = {
     b"EHLO": b"501 Syntax: EHLO hostname\r\n",
     b"HELO": b"501 Syntax: HELO hostname\r\n",
@@ -41,7 +41,8 @@ SYNTAX = {
     b"VRFY": b"501 Syntax: VRFY <address>\r\n",
 }
 WITH_PARAMETERS = {
-    verb: SYNTAX[verb][:-2] + b" [SP <mail-parameters>]\r\n" for verb in (b"MAIL", b"RCPT")
+    verb: SYNTAX[verb][:-2] + b" [SP <mail-parameters>]\r\n"
+    for verb in (b"MAIL", b"RCPT")
 }
 
 TRANSACTION = (b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>")
@@ -87,7 +88,10 @@ def test_the_banner_shows_an_assigned_version(monkeypatch: pytest.MonkeyPatch) -
         (b"HELO ", SYNTAX[b"HELO"]),
         (b"HELO x", b"250 mx.test\r\n"),
         (b"EHLO", SYNTAX[b"EHLO"]),
-        (b"ehlo x", b"250-mx.test\r\n250-SIZE 33554432\r\n250-8BITMIME\r\n250 HELP\r\n"),
+        (
+            b"ehlo x",
+            b"250-mx.test\r\n250-SIZE 33554432\r\n250-8BITMIME\r\n250 HELP\r\n",
+        ),
         (b"NOOP", OK),
         (b"NOOP x", SYNTAX[b"NOOP"]),
         (b"RSET", OK),
@@ -373,7 +377,9 @@ def test_size_without_a_number_is_a_syntax_error(size: bytes) -> None:
     assert replies[1:] == [WITH_PARAMETERS[b"MAIL"], OK]
 
 
-@pytest.mark.parametrize("line", [b"\xff", b"NOOP \xff", b"MAIL FROM:<\xe9@b>", b"\xc3"])
+@pytest.mark.parametrize(
+    "line", [b"\xff", b"NOOP \xff", b"MAIL FROM:<\xe9@b>", b"\xc3"]
+)
 @pytest.mark.parametrize("settings", [{}, {"decode_data": True}])
 def test_a_command_line_that_is_not_utf8_is_bad_syntax(
     line: bytes, settings: dict[str, Any]
@@ -433,7 +439,9 @@ def test_a_character_cut_between_segments_decodes(cut: int) -> None:
         assert stage.server.messages[0].data == text.decode()
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"a\r\n\xc3\r\nb", b"\xed\xa0\x80", b"x\xc3"])
+@pytest.mark.parametrize(
+    "data", [b"\xff", b"a\r\n\xc3\r\nb", b"\xed\xa0\x80", b"x\xc3"]
+)
 def test_data_that_is_not_utf8_gets_554_with_decode_data(data: bytes) -> None:
     with serving(Server, decode_data=True) as server, connected(server) as client:
         start_data(client)
@@ -488,7 +496,9 @@ def test_a_dot_straight_after_data_is_an_empty_message(
     assert [len(message.data) for message in server.messages] == [0]
 
 
-@pytest.mark.parametrize("pieces", [[b".", b"\r\n"], [b".\r", b"\n"], [b".", b"\r", b"\n"]])
+@pytest.mark.parametrize(
+    "pieces", [[b".", b"\r\n"], [b".\r", b"\n"], [b".", b"\r", b"\n"]]
+)
 def test_a_dot_straight_after_data_may_come_in_pieces(pieces: list[bytes]) -> None:
     with on_stage(Server) as stage, stage.connect() as client:
         for line in (b"HELO x", *TRANSACTION, b"DATA"):
@@ -503,7 +513,14 @@ def test_a_dot_straight_after_data_may_come_in_pieces(pieces: list[bytes]) -> No
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"a\n.\nb", b"a\r.\rb", b"a\n.\r\nb", b"a\r\n.\nb", b"a\r\n.\rb", b"a\r.\r\nb"),
+        *(
+            b"a\n.\nb",
+            b"a\r.\rb",
+            b"a\n.\r\nb",
+            b"a\r\n.\nb",
+            b"a\r\n.\rb",
+            b"a\r.\r\nb",
+        ),
         *(b".\nb", b".\rb", b".\n", b"\n.\n", b"\r.\r", b"a\r\r\n.\r\r\nb", b"..\r\nb"),
     ],
 )
@@ -619,6 +636,13 @@ def test_what_comes_octet_by_octet_is_what_comes_at_once() -> None:
 # Limits
 
 
+class Measures(Server):
+    """Notes the size of a message, and keeps nothing else of it."""
+
+    def process_message(self, *args: Any, **kwargs: Any) -> None:
+        self.sizes = [len(args[3])]
+
+
 @pytest.mark.parametrize(
     "helo, line, longest",
     [
@@ -724,6 +748,29 @@ def test_data_that_never_ends_costs_no_more_than_the_limit(
         assert stage.hear(client) == TOO_MUCH
         assert kept_octets(channel) == 0
         assert stage.say(client, b"NOOP") == OK
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"x" * 76 + b"\r\n", b"\r\n", b"..\r\n", b"\r\r\n", b"x" * 998 + b"\r\n", b"\xff"],
+)
+def test_a_message_costs_at_most_two_and_a_half_times_its_size(line: bytes) -> None:
+    segment = line * (65_536 // len(line))
+    with on_stage(Measures) as stage, stage.connect() as client:
+        for line in (b"HELO x", *TRANSACTION, b"DATA"):
+            stage.say(client, line)
+        tracemalloc.start()
+        try:
+            for _ in range(100):
+                client.send(segment)
+                stage.turn(1, timeout=0.01)
+            assert stage.say(client, b"\r\n.") == OK
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        size = 100 * len(segment)
+        assert 0.3 * size < peak < 2.5 * size
+        assert stage.server.sizes[0] > 0.3 * size
 
 
 @pytest.mark.parametrize("loop", [asyncore.loop, smtpd_compat.loop])
@@ -1301,8 +1348,6 @@ def test_time_is_not_limited_unless_a_class_says_so(
 def test_the_conversation_is_traced_as_the_original_traces_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import io
-
     trace = io.StringIO()
     monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
     with serving(Server) as server, connected(server) as client:
@@ -1324,3 +1369,27 @@ def test_the_conversation_is_traced_as_the_original_traces_it(
         "Data: b'hello'",
     ]
     assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"decode_data": True}])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_who_looks_on_does_not_change_the_conversation(
+    encoding: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log file's encoding may lack what a client sends."""
+    trace = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    session = (
+        "EHLO \xfc\r\nMAIL FROM:<\xfc\u4e00@b>\r\nRCPT TO:<\U0001f600@d>\r\n"
+        "VRFY \u4e00\r\n\u4e00\r\nMAIL FROM:<\u4e00\r\nDATA\r\n\u4e00\r\n.\r\nQUIT\r\n"
+    ).encode()
+    heard = []
+    for stream in (smtpd_compat.DEBUGSTREAM, trace):
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", stream)
+        with serving(Server, **settings) as server, connected(server) as client:
+            client.send(session)
+            heard.append(client.rest())
+        assert server.errors == []
+        assert [message.rcpttos for message in server.messages] == [["\U0001f600@d"]]
+    assert heard[0] == heard[1]
+    trace.seek(0)
+    assert "recips: ['" in trace.read()

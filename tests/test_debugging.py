@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import smtplib
+import socket
 from typing import Any
 
 import pytest
@@ -83,8 +85,6 @@ def test_an_empty_message_is_printed(capsys: pytest.CaptureFixture[str]) -> None
 def test_over_a_unix_socket_there_is_no_peer_to_print(
     settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import socket
-
     near_end, far_end = socket.socketpair()
     with serving(smtpd_compat.DebuggingServer, **settings) as server, far_end:
         map: dict[int, Any] = {}
@@ -100,3 +100,23 @@ def test_over_a_unix_socket_there_is_no_peer_to_print(
     if not settings:
         lines = ["b'A: b'", "b''", "b'c'"]
     assert capsys.readouterr().out.splitlines() == [FOLLOWS, *lines, END]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_message_is_printed_also_where_the_terminal_lacks_its_letters(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", terminal)
+    with serving(smtpd_compat.DebuggingServer, decode_data=True) as server:
+        with connected(server) as client:
+            client.send(b"HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n")
+            client.send("A: \xfc\r\n\r\n\u4e00\r\n.\r\n".encode())
+            assert client.replies(5)[-1] == b"250 OK\r\n"
+    terminal.seek(0)
+    printed = terminal.read().splitlines()
+    assert (printed[0], printed[-1]) == (FOLLOWS, END)
+    if encoding == "utf-8":
+        assert printed[1:-1] == ["A: \xfc", "X-Peer: 127.0.0.1", "", "\u4e00"]
+    else:
+        assert printed[-2] == "\\u4e00"

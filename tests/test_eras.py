@@ -6,8 +6,10 @@ The programs are in tests/eras/programs.  Each runs in a process of its own, whe
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,10 +29,23 @@ UNNOTED = "accepts a greeting and does not note it"
 TEXT = "takes what it is given for str"
 
 
+def smtp(address: Any) -> smtplib.SMTP:
+    """A client that does not wait for ever."""
+    return smtplib.SMTP(*address, timeout=20)
+
+
 def send(address: Any, message: bytes = MESSAGE) -> None:
     """Send a mail by EHLO, or by HELO where that is not known."""
-    with smtplib.SMTP(*address, timeout=20) as client:
+    with smtp(address) as client:
         assert client.sendmail(SENDER, RECIPIENTS, message) == {}
+
+
+@contextlib.contextmanager
+def refused(code: int) -> Iterator[None]:
+    """The client is refused something, with *code*."""
+    with pytest.raises(smtplib.SMTPResponseException) as caught:
+        yield
+    assert caught.value.smtp_code == code
 
 
 def advice(program: Running) -> list[tuple[str, str]]:
@@ -130,10 +145,8 @@ def test_channel_class_gets_as_many_arguments_as_it_accepts(
 
 
 def test_channel_of_four_arguments_keeps_to_the_limit() -> None:
-    with running("channel_class_of_four") as program:
-        with pytest.raises(smtplib.SMTPResponseException) as refusal:
-            send(program.address, b"x" * 1001)
-    assert refusal.value.smtp_code == 552
+    with running("channel_class_of_four") as program, refused(552):
+        send(program.address, b"x" * 1001)
 
 
 def test_overridden_handle_accept_opens_its_own_channels() -> None:
@@ -147,16 +160,15 @@ def test_overridden_handle_accept_opens_its_own_channels() -> None:
 
 
 def test_private_names_are_read_and_assigned() -> None:
-    with running("private_names", options=()) as program:
-        with Client(program.address) as client:
-            client.reply()
-            for line in (b"HELO me", b"MAIL FROM:<a@b.c>", b"RCPT TO:<x@y.z>", b"DATA"):
-                client.say(line)
-            assert client.say(b"Subject: x\r\n.") == b"250 OK\r\n"
-            client.say(b"RSET")
-            client.say(b"MAIL FROM:<d@e.f>")
-            client.say(b"RCPT TO:<x@y.z>")
-    first, second = program.printed[:10], program.printed[10:]
+    with running("private_names", options=()) as run, Client(run.address) as client:
+        client.reply()
+        for line in (b"HELO me", b"MAIL FROM:<a@b.c>", b"RCPT TO:<x@y.z>", b"DATA"):
+            client.say(line)
+        assert client.say(b"Subject: x\r\n.") == b"250 OK\r\n"
+        client.say(b"RSET")
+        client.say(b"MAIL FROM:<d@e.f>")
+        client.say(b"RCPT TO:<x@y.z>")
+    first, second = run.printed[:10], run.printed[10:]
     assert first == [
         "state 0",
         "sender a@b.c",
@@ -170,7 +182,7 @@ def test_private_names_are_read_and_assigned() -> None:
         "rewritten@example.com -> postmaster@example.com",
     ]
     assert second[1] == "sender d@e.f"
-    told = advice(program)
+    told = advice(run)
     names = "state mailfrom peer conn addr greeting server line data fqdn rcpttos"
     for (_, text), name in zip(told, names.split()):
         assert f"Access to __{name} attribute on SMTPChannel is deprecated" in text
@@ -195,17 +207,16 @@ def test_subclass_named_smtpchannel_that_does_the_work_of_init_itself() -> None:
 
 
 def test_getaddr_in_overridden_mail_and_rcpt() -> None:
-    with running("getaddr", options=()) as program:
-        with smtplib.SMTP(*program.address, timeout=20) as client:
-            assert client.helo()[0] == 250
-            assert client.docmd("MAIL", "TO:<a@b.c>")[0] == 501
-            assert client.mail(SENDER) == (250, b"Ok")
-            assert client.rcpt("eve@example.org") == (
-                550,
-                b"not here: eve@example.org",
-            )
-            assert client.rcpt("bob@example.com") == (250, b"Ok")
-            assert client.data(MESSAGE) == (250, b"OK")
+    with running("getaddr", options=()) as program, smtp(program.address) as client:
+        assert client.helo()[0] == 250
+        assert client.docmd("MAIL", "TO:<a@b.c>")[0] == 501
+        assert client.mail(SENDER) == (250, b"Ok")
+        assert client.rcpt("eve@example.org") == (
+            550,
+            b"not here: eve@example.org",
+        )
+        assert client.rcpt("bob@example.com") == (250, b"Ok")
+        assert client.data(MESSAGE) == (250, b"OK")
     assert program.printed == ["ann@example.com -> bob@example.com"]
     parsed = [line for line, text in advice(program) if "__getaddr()" in text]
     assert parsed == [
@@ -240,10 +251,9 @@ def test_overridden_mail_and_rcpt_that_set_no_options() -> None:
 
 
 def test_overridden_ehlo_that_notes_no_greeting_and_added_auth() -> None:
-    with running("own_ehlo") as program:
-        with smtplib.SMTP(*program.address, timeout=20) as client:
-            client.login("ann", "secret")
-            client.sendmail(SENDER, RECIPIENTS, MESSAGE)
+    with running("own_ehlo") as program, smtp(program.address) as client:
+        client.login("ann", "secret")
+        client.sendmail(SENDER, RECIPIENTS, MESSAGE)
     assert program.printed == ["ann logs in", "mail from ann@example.com"]
     assert_advised(program, ("def smtp_EHLO(self, arg):", UNNOTED), HANDLER)
 
@@ -251,7 +261,7 @@ def test_overridden_ehlo_that_notes_no_greeting_and_added_auth() -> None:
 def test_overridden_found_terminator_that_joins_lines_as_text() -> None:
     with running("login_dialogue", options=()) as program:
         for _ in range(2):
-            with smtplib.SMTP(*program.address, timeout=20) as client:
+            with smtp(program.address) as client:
                 client.ehlo("me")
                 assert client.docmd("AUTH", "LOGIN") == (334, b"VXNlcm5hbWU=")
                 assert client.docmd("YW5u") == (334, b"UGFzc3dvcmQ=")
@@ -333,13 +343,11 @@ def test_socket_methods_of_servers_and_channels() -> None:
 
 
 def test_reply_texts_are_those_of_3_6() -> None:
-    with running("three_argument_channel") as program:
-        with Client(program.address) as client:
-            client.reply()
-            assert client.say(b"XYZZY") == (
-                b'500 Error: command "XYZZY" not recognized\r\n'
-            )
-            assert client.say(b"RSET") == b"250 OK\r\n"
+    with running("getsockname") as program, Client(program.address) as client:
+        client.reply()
+        unknown = b'500 Error: command "XYZZY" not recognized\r\n'
+        assert client.say(b"XYZZY") == unknown
+        assert client.say(b"RSET") == b"250 OK\r\n"
 
 
 @pytest.mark.parametrize("module", ["old_name", "old_name_and_loop", "new_name"])
@@ -357,11 +365,9 @@ def test_class_of_two_arguments_on_the_command_line(module: str) -> None:
 
 
 def test_class_of_two_arguments_keeps_to_the_limit_of_the_command_line() -> None:
-    name = "tests.eras.classes.old_name.Printer"
-    with server_process("-n", "-s", "1000", "-c", name, command=COMMAND) as server:
-        with pytest.raises(smtplib.SMTPSenderRefused) as refusal:
-            send((server.host, server.port), b"x" * 1001)
-    assert refusal.value.smtp_code == 552
+    options = ("-n", "-s1000", "-c", "tests.eras.classes.old_name.Printer")
+    with server_process(*options, command=COMMAND) as server, refused(552):
+        send((server.host, server.port), b"x" * 1001)
 
 
 # What programs do beside the rows of the table
@@ -404,7 +410,7 @@ def test_classes_stream_and_version_assigned_from_outside() -> None:
     with running("patched_from_outside") as program:
         with Client(program.address) as client:
             assert client.reply().endswith(b" Postmaster 1.0\r\n")
-        with smtplib.SMTP(*program.address, timeout=20) as client:
+        with smtp(program.address) as client:
             client.ehlo("me")
             assert client.esmtp_features == {"size": "1000"}
             client.sendmail(SENDER, RECIPIENTS, MESSAGE)
@@ -452,12 +458,12 @@ def test_channel_initialised_twice_greets_twice_and_works() -> None:
 
 
 def test_starttls_that_wraps_the_socket() -> None:
-    with running("starttls", HERE / "self_signed.pem") as program:
-        with smtplib.SMTP(*program.address, timeout=20) as client:
-            context = ssl.create_default_context(cafile=str(HERE / "self_signed.pem"))
-            context.check_hostname = False
-            assert client.starttls(context=context) == (220, b"go ahead")
-            client.sendmail(SENDER, RECIPIENTS, MESSAGE)
+    certificate = HERE / "self_signed.pem"
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    with running("starttls", certificate) as program, smtp(program.address) as client:
+        assert client.starttls(context=context) == (220, b"go ahead")
+        client.sendmail(SENDER, RECIPIENTS, MESSAGE)
     assert program.printed == ["TLS", "mail from ann@example.com"]
 
 

@@ -20,6 +20,9 @@ import pytest
 import smtpd_compat
 from smtpd_compat import _deprecations, _legacy
 
+from .support.serving import serving
+from .support.talking import connected
+
 ENVELOPE = (("127.0.0.1", 5), "a@example.com", ["b@example.com"])
 DATA = b"caf\xc3\xa9 \xff"
 TEXT = "caf\xe9 \udcff"
@@ -788,6 +791,203 @@ def test_attribute_of_a_dispatcher_without_socket_is_an_attribute_error() -> Non
     channel = smtpd_compat.SMTPChannel.__new__(smtpd_compat.SMTPChannel)
     with pytest.raises(AttributeError, match="getsockname"):
         channel.getsockname()  # type: ignore[attr-defined]
+
+
+# Hooks that take lines for text, on a real connection
+
+
+class Keeping(smtpd_compat.SMTPServer):
+    messages: list[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.messages = []
+
+    def process_message(self, *args: Any, **kwargs: Any) -> None:
+        self.messages.append(args[3])
+
+
+def serving_with(channel: Any, server: Any = Keeping) -> Any:
+    class Server(server):
+        channel_class = channel
+
+    return serving(Server)
+
+
+def deliver(client: Any) -> bytes:
+    """Send a message, after a greeting; the reply at its end."""
+    for line in (b"MAIL FROM:<a@b.c>", b"RCPT TO:<d@e.f>"):
+        assert client.say(line) == b"250 OK\r\n"
+    assert client.say(b"DATA").startswith(b"354 ")
+    return client.say(b"Subject: x\r\n.")
+
+
+def test_hook_that_answers_and_then_fails_on_bytes_is_not_run_again() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            lines = self.received_lines
+            super().found_terminator()
+            self.last = "".join(lines)
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"HELO me").startswith(b"250 ")
+                assert deliver(client) == b"250 OK\r\n"
+                assert deliver(client) == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"] * 4
+
+
+def test_handler_that_takes_bytes_for_text_is_called_once_for_a_message() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            super().found_terminator()
+
+    class Server(Keeping):
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            super().process_message(*args, **kwargs)
+            "".join([args[3]])
+
+    with serving_with(Channel, Server) as server, connected(server) as client:
+        assert client.say(b"HELO me").startswith(b"250 ")
+        assert deliver(client).startswith(b"451 ")
+        assert deliver(client).startswith(b"451 ")
+    assert server.messages == [b"Subject: x"] * 2
+
+
+def test_hook_of_today_with_a_mistake_goes_on_getting_bytes() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            line = b"".join(self.received_lines)
+            if line == b"XMISTAKE":
+                line.split(" ")
+            super().found_terminator()
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"XMISTAKE").startswith(b"451 ")
+        assert client.say(b"HELO me").startswith(b"250 ")
+        assert deliver(client) == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"]
+
+
+def test_hook_that_takes_lines_away_before_it_joins_them_gets_them_again() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            lines, self.received_lines = self.received_lines, []
+            line = "".join(lines)
+            self.push("250 " + line.lower())
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELLO") == b"250 hello\r\n"
+        assert client.say(b"\xc3\x89") == b"250 \\xe9\r\n"
+
+
+def test_hook_that_collects_first_and_then_fails_on_bytes_collects_once() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        heard = ""
+
+        def collect_incoming_data(self, data: Any) -> None:
+            super().collect_incoming_data(data)
+            self.heard = self.heard + data
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELO me").startswith(b"250 ")
+        assert deliver(client) == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"]
+
+
+def test_what_a_hook_takes_is_tried_out_once_for_a_class() -> None:
+    tries: list[type] = []
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            tries.append(type(self.received_lines[0]))
+            self.received_lines = ["".join(self.received_lines)]
+            super().found_terminator()
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                client.say(b"NOOP")
+                client.say(b"NOOP")
+    assert tries == [bytes, str, str, str, str]
+
+
+def test_hook_patched_into_the_channel_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = smtpd_compat.SMTPChannel.found_terminator
+
+    def found_terminator(self: Any) -> None:
+        self.received_lines = ["".join(self.received_lines)]
+        original(self)
+
+    with serving(Keeping) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                smtpd_compat.SMTPChannel, "found_terminator", found_terminator
+            )
+            with connected(server) as client:
+                assert client.say(b"HELO me").startswith(b"250 ")
+                assert deliver(client) == b"250 OK\r\n"
+        with connected(server) as client:
+            assert client.say(b"HELO me").startswith(b"250 ")
+            client.say(b"MAIL FROM:<a@b.c>")
+            client.say(b"RCPT TO:<d@e.f>")
+            client.say(b"DATA")
+            client.send(b"Subject", b": x\r", b"\n")
+            assert client.say(b".") == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"] * 2
+
+
+def test_hook_assigned_on_a_channel_gets_text_if_it_takes_lines_for_it() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+            def found_terminator() -> None:
+                self.push("250 " + "".join(self.received_lines))
+                self.received_lines = []
+
+            self.found_terminator = found_terminator  # type: ignore[method-assign]
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELLO") == b"250 HELLO\r\n"
+        assert client.say(b"WORLD") == b"250 WORLD\r\n"
+
+
+def test_greeting_accepted_without_push_counts(
+    heard: list[warnings.WarningMessage],
+) -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def smtp_HELO(self, arg: Any) -> None:
+            smtpd_compat.asynchat.async_chat.push(self, b"250 hello\r\n")
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELO me") == b"250 hello\r\n"
+        assert deliver(client) == b"250 OK\r\n"
+    assert ["does not note it" in str(warning.message) for warning in heard] == [True]
+
+
+def test_greeting_refused_does_not_count() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def smtp_EHLO(self, arg: Any) -> None:
+            self.push("502 not here")
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"EHLO me") == b"502 not here\r\n"
+        assert client.say(b"MAIL FROM:<a@b.c>") == b"503 Error: send HELO first\r\n"
+
+
+def test_greeting_by_a_function_assigned_on_a_channel_counts() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.smtp_HELO = lambda arg: self.push("250 hello " + arg)
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELO me") == b"250 hello me\r\n"
+        assert deliver(client) == b"250 OK\r\n"
 
 
 # Under the old name

@@ -19,7 +19,7 @@ from smtpd_compat import asyncore
 from tests.support.descriptors import descriptors, no_descriptors_left, none_below
 from tests.support.keeping import Channel, Server
 from tests.support.serving import address, looping, serving
-from tests.support.talking import Client, connected, on_stage
+from tests.support.talking import Client, Stage, connected, on_stage
 
 OK = b"250 OK\r\n"
 MESSAGE = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
@@ -100,10 +100,9 @@ def test_ipv6_is_served_where_there_is_some() -> None:
     try:
         socket.socket(socket.AF_INET6).close()
         serves = serving(Server, localaddr=("::1", 0))
-        with serves as server, Client(
-            server.socket.getsockname(), socket.AF_INET6
-        ) as client:
-            assert client.reply().startswith(b"220 ")
+        with serves as server:
+            with Client(server.socket.getsockname(), socket.AF_INET6) as client:
+                assert client.reply().startswith(b"220 ")
     except OSError as error:
         pytest.skip(f"no IPv6: {error}")
 
@@ -112,7 +111,9 @@ def test_ipv6_is_served_where_there_is_some() -> None:
 
 
 @LOOPS
-@pytest.mark.parametrize("error", [ValueError("no"), TypeError(), OSError(errno.EBADF, "")])
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), TypeError(), OSError(errno.EBADF, "")]
+)
 @pytest.mark.parametrize("half_built", [False, True])
 def test_a_channel_class_that_raises_leaves_the_server_listening(
     half_built: bool, error: Exception, loop: Any
@@ -252,6 +253,11 @@ def test_an_overridden_handle_error_of_the_server_has_the_last_word() -> None:
 # No descriptors left
 
 
+def connecting(stage: Stage) -> Client:
+    """A client that the server has not accepted yet."""
+    return Client(address(stage.server))
+
+
 class CountsAccepts(Server):
     accepts = 0
     turns = 0
@@ -277,9 +283,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_without_descriptors_the_server_waits_and_goes_on(
     loop: Any, clock: list[float]
 ) -> None:
-    with on_stage(CountsAccepts, loop=loop) as stage, Client(
-        address(stage.server)
-    ) as client:
+    with on_stage(CountsAccepts, loop=loop) as stage, connecting(stage) as client:
         stage.turn()  # what is imported at first use is imported now
         client.reply()
         with on_stage_of(stage, loop) as turn:
@@ -328,9 +332,7 @@ def on_stage_of(stage: Any, loop: Any) -> Iterator[Callable[[float], None]]:
 def test_without_descriptors_one_that_comes_free_is_used_at_once(
     loop: Any, clock: list[float]
 ) -> None:
-    with on_stage(CountsAccepts, loop=loop) as stage, Client(
-        address(stage.server)
-    ) as client:
+    with on_stage(CountsAccepts, loop=loop) as stage, connecting(stage) as client:
         stage.turn()
         client.reply()
         with on_stage_of(stage, loop) as turn:

@@ -173,7 +173,9 @@ def test_every_acknowledged_message_was_delivered_once(loop: Any) -> None:
         codes = [client.codes() for client in clients]
         server.joined()
     assert codes == [[b"250"] + [b"250", b"250", b"354", b"250"] * 10 + [b"221"]] * 20
-    sent = {b"%d.%d" % (number, message) for number in range(20) for message in range(10)}
+    sent = {
+        b"%d.%d" % (number, message) for number in range(20) for message in range(10)
+    }
     assert len(server.messages) == 200
     assert set(server.messages) == sent
 

@@ -20,7 +20,7 @@ def announce_port(loop):
         for dispatcher in (asyncore.socket_map if map is None else map).values():
             if dispatcher.accepting:
                 port = dispatcher.socket.getsockname()[1]
-                sys.stdout.write("listening on {}\n".format(port))
+                sys.stdout.write("listening on " + str(port) + "\n")
                 sys.stdout.flush()
         loop(timeout, use_poll, map, count)
 

@@ -51,7 +51,7 @@ def talk(name: str, address: Any) -> str:
                 client.starttls(context=ssl._create_unverified_context())
             for line in BEFORE_MAIL.get(name, []):
                 step = line.split()[0]
-                code, text = client.docmd(line)
+                code = client.docmd(line)[0]
                 if code >= 400:
                     return f"{code} for {step}"
             for step, say in (

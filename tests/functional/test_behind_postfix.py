@@ -6,7 +6,6 @@ import contextlib
 import re
 import smtplib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,85 +31,129 @@ pytestmark = [
     pytest.mark.skipif(not README.exists(), reason="README.md is not beside the tests"),
 ]
 
-SPAM = b"X-Spam-Flag: YES\r\n" + MESSAGE
+SENDER = "sender.example"
+
+#: For main.cf: a name that senders must greet with. The filter has another, and its
+#: address is no network of ours, so all that it may do is what README.md lets it.
+FOR_SENDERS_ONLY = f"""
+mynetworks = 192.0.2.0/24
+is_sender = check_helo_access inline:{{ {SENDER}=OK }} reject
+smtpd_client_restrictions = $is_sender
+smtpd_helo_restrictions = $is_sender
+smtpd_sender_restrictions = $is_sender
+smtpd_relay_restrictions = $is_sender
+smtpd_recipient_restrictions = $is_sender
+smtpd_data_restrictions = $is_sender
+smtpd_end_of_data_restrictions = $is_sender
+"""
 
 
-def readme_lines(front: int, filter: int, behind: int) -> str:
-    """The lines for master.cf in README.md, with these ports.
+def readme_lines(front: int, filtering: int, behind: int) -> str:
+    """The lines for master.cf in README.md, with these ports in place of its own.
 
-    Nothing else is changed: neither the order of the lines nor their options.
+    All else stays: the addresses, the options and their order.
     """
-    [lines] = re.findall(
-        r"^```\n(smtp +inet .*?)^```$", README.read_text("utf-8"), re.DOTALL | re.M
-    )
-    for pattern, port in [
-        (r"^smtp(?= )", front),
-        (r"(?<=127\.0\.0\.1:)10025\b", filter),
-        (r"(?<=127\.0\.0\.1:)10026\b", behind),
+    readme = README.read_text(encoding="utf-8")
+    [lines] = re.findall(r"(?ms)^```\n(smtp +inet .*?)^```$", readme)
+    for its_own, port in [
+        (r"^smtp(?= +inet)", front),
+        (r"\b10025$", filtering),
+        (r"\b10026\b", behind),
     ]:
-        lines, count = re.subn(pattern, str(port), lines, flags=re.M)
-        assert count == 1, f"{pattern} is in the README's lines {count} times"
-    return lines
+        lines, count = re.subn(f"(?m){its_own}", str(port), lines)
+        assert count == 1, f"{its_own} is {count} times in {lines}"
+    return str(lines)
 
 
 class Guarded:
-    """A Postfix with the README's lines, and a filter to put behind it."""
+    """A Postfix with the README's lines, and the README's filter to go with it."""
 
-    def __init__(self, postfix: Postfix, filter_port: int, behind: int) -> None:
+    def __init__(self, postfix: Postfix, filtering: int, behind: int) -> None:
         self.messages = postfix.messages
-        self._port = postfix.port
-        self._filter_port = filter_port
-        self._behind = behind
+        self._postfix = postfix
+        self._filter_address = (HOST, filtering)
+        self._behind = (HOST, behind)
 
     @contextlib.contextmanager
-    def filter(self) -> Iterator[Any]:
-        """Run the filter of the README's recipe for as long as the block runs."""
+    def filtering(self) -> Iterator[None]:
+        """Run the filter for as long as the block runs."""
         recipe: dict[str, Any] = {"__name__": "recipe"}
         exec(program("Filter mail on its way"), recipe)
-        localaddr = (HOST, self._filter_port)
-        with serving(recipe["Filter"], (HOST, self._behind), localaddr=localaddr):
+        localaddr = self._filter_address
+        with serving(recipe["Filter"], self._behind, localaddr=localaddr):
             yield
 
     @contextlib.contextmanager
     def client(self) -> Iterator[smtplib.SMTP]:
-        """A client of Postfix."""
-        with smtplib.SMTP(HOST, self._port, timeout=PATIENCE) as client:
-            client.ehlo()
+        """A sender who has greeted Postfix."""
+        with smtplib.SMTP(HOST, self._postfix.port, timeout=PATIENCE) as client:
+            client.ehlo(SENDER)
             yield client
+
+    def is_empty(self) -> bool:
+        """Whether there is no mail in any of Postfix's queues."""
+        queue = self._postfix.directory / "queue"
+        return not any(
+            path.is_file()
+            for name in ("maildrop", "incoming", "active", "deferred", "hold")
+            for path in (queue / name).rglob("*")
+        )
 
 
 @pytest.fixture
 def guarded(public_directory: Path) -> Iterator[Guarded]:
-    with ExitStack() as stack:
-        front, filter, behind = (
-            stack.enter_context(reserved_port(HOST)) for _ in range(3)
-        )
-        lines = readme_lines(front, filter, behind)
-        postfix = Postfix(public_directory, front, lines)
-        yield Guarded(stack.enter_context(postfix.running()), filter, behind)
+    with contextlib.ExitStack() as stack:
+        ports = [stack.enter_context(reserved_port(HOST)) for _ in range(3)]
+        front, filtering, behind = ports
+        postfix = Postfix(public_directory, front, readme_lines(*ports))
+        with (public_directory / "etc/main.cf").open("a") as main_cf:
+            main_cf.write(FOR_SENDERS_ONLY)
+        yield Guarded(stack.enter_context(postfix.running()), filtering, behind)
 
 
 def test_mail_is_queued_once_and_has_passed_the_filter(guarded: Guarded) -> None:
-    with guarded.filter(), guarded.client() as client:
-        assert send(client, "b@example.test", "c@example.test")[0] == 250
-        [(recipients, text)] = guarded.messages()
+    with guarded.filtering(), guarded.client() as client:
+        reply = send(client, "b@example.test", "c@example.test")
+    assert reply[0] == 250
+    [(recipients, text)] = guarded.messages()
     assert recipients == ["b@example.test", "c@example.test"]
     assert text.endswith(b"\nX-Peer: 127.0.0.1\n\n" + BODY)
 
 
-def test_dsn(guarded):
-    with guarded.filter(), guarded.client() as client:
-        print(client.esmtp_features)
-        print(client.mail("a@example.test", ["RET=HDRS"]))
-        print(client.rcpt("b@example.test", ["ORCPT=rfc822;b@example.test"]))
-        client.rset()
-        print(client.mail("a@example.test"))
-        print(client.rcpt("b@example.test", ["ORCPT=rfc822;b@example.test"]))
-        client.rset()
-        print(client.mail("ü@example.test".encode().decode("latin1"), ["SMTPUTF8"]) if 0 else client.docmd("MAIL FROM:<a@example.test> SMTPUTF8"))
-        client.rset()
-        print(client.mail("a@example.test", ["SIZE=100"]))
-        print(client.rcpt("b@example.test"))
-        client.send(b"BDAT 5 LAST\r\nA: 1\n")
-        print(client.getreply(), guarded.messages())
-        assert 0
+def test_the_sender_hears_why_the_filter_refuses(guarded: Guarded) -> None:
+    with guarded.filtering(), guarded.client() as client:
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            spam = b"X-Spam-Flag: YES\r\n" + MESSAGE
+            client.sendmail("a@example.test", ["b@example.test"], spam)
+    assert refused.value.smtp_code == 550
+    assert refused.value.smtp_error == b"Rejected as spam"
+    assert guarded.is_empty()
+
+
+def test_without_the_filter_senders_are_told_to_try_again(guarded: Guarded) -> None:
+    with guarded.client() as client:
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            client.sendmail("a@example.test", ["b@example.test"], MESSAGE)
+        assert 400 <= refused.value.recipients["b@example.test"][0] < 500
+        assert guarded.is_empty()
+        with guarded.filtering():
+            assert send(client, "b@example.test")[0] == 250
+    assert not guarded.is_empty()
+    assert [to for to, _ in guarded.messages()] == [["b@example.test"]]
+
+
+def test_senders_are_offered_only_what_the_filter_takes(guarded: Guarded) -> None:
+    parameters = {
+        "size": ("SIZE=1000", ""),
+        "8bitmime": ("BODY=8BITMIME", ""),
+        "dsn": ("RET=HDRS ENVID=1", "NOTIFY=NEVER ORCPT=rfc822;b@example.test"),
+        "smtputf8": ("SMTPUTF8", ""),
+    }
+    with guarded.filtering(), guarded.client() as client:
+        offered = [name for name in parameters if client.has_extn(name)]
+        for name in offered:
+            of_mail, of_rcpt = parameters[name]
+            client.mail("a@example.test", [of_mail])
+            assert client.rcpt("b@example.test", [of_rcpt])[0] == 250, name
+            client.rset()
+    assert "8bitmime" in offered

@@ -24,8 +24,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--sessions", type=int, default=500_000, metavar="N")
     parser.add_argument("--seed", type=int, help="default: a fresh one")
     options = parser.parse_args(arguments)
-    seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
-    print(f"{options.sessions} sessions from seed {seed} on Python {sys.version.split()[0]}")
+    seed = (
+        random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    )
+    print(
+        f"{options.sessions} sessions from seed {seed} on Python {sys.version.split()[0]}"
+    )
     started = time.monotonic()
     report_next = started + _PROGRESS_EVERY
 
@@ -35,7 +39,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if now >= report_next or done == options.sessions:
             report_next = now + _PROGRESS_EVERY
             rate = done / (now - started)
-            print(f"{done:9} sessions, {octets:12} octets, {rate:.0f} a second", flush=True)
+            print(
+                f"{done:9} sessions, {octets:12} octets, {rate:.0f} a second",
+                flush=True,
+            )
 
     try:
         search(seed, options.sessions, progress)

@@ -28,7 +28,9 @@ def check(sent: bytes, heard: bytes, accepted: int) -> None:
     for number, reply in enumerate(replies[1:], 1):
         end = _end(sent, at, in_data)
         if end < 0:
-            raise Unaccounted(f"reply {reply!r} to nothing; left was {sent[at:][:200]!r}")
+            raise Unaccounted(
+                f"reply {reply!r} to nothing; left was {sent[at:][:200]!r}"
+            )
         if in_data:
             in_data = False
             taken += reply.startswith(b"250")
@@ -36,7 +38,7 @@ def check(sent: bytes, heard: bytes, accepted: int) -> None:
             in_data = True
         elif reply.startswith((b"221", b"421")):
             if number != len(replies) - 1:
-                raise Unaccounted(f"more after the farewell: {replies[number + 1:]}")
+                raise Unaccounted(f"more after the farewell: {replies[number + 1 :]}")
             break
         at = end
     else:

@@ -81,7 +81,10 @@ class Legacy(Keeps):
     def process_message(self, peer: Any, mailfrom: Any, rcpttos: Any, data: Any) -> Any:
         self.accepted += 1
         lines = data.split("\n")
-        return "250 %d lines from %s" % (len(lines), mailfrom.strip("\r\n")[:9].encode())
+        return "250 %d lines from %s" % (
+            len(lines),
+            mailfrom.strip("\r\n")[:9].encode(),
+        )
 
 
 class Echoes(Keeps):

@@ -12,8 +12,23 @@ _PIECES = (
     *(b"\r", b"\n", b"\r\n", b".", b"\r\n.\r\n", b".\r\n", b"\0", b"\t", b" "),
     *(b"<", b">", b"@", b":", b",", b";", b"(", b")", b"[", b"]", b'"', b"\\", b"="),
     *(b"=?", b"?=", b"?q?", b"=?utf-8?q?=0D=0A?=", b"=?utf-8?b?/w==?=", b"%", b"{}"),
-    *(b"\xff", b"\xc3", b"\xa9", b"\xc2\xa0", b"\xc2\x85", b"\xe2\x80\xa8", b"\xf0\x9f"),
-    *(b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xc4\xb1", b"\xc5\xbf", b"\xc2\xb2", b"\xcc\x81"),
+    *(
+        b"\xff",
+        b"\xc3",
+        b"\xa9",
+        b"\xc2\xa0",
+        b"\xc2\x85",
+        b"\xe2\x80\xa8",
+        b"\xf0\x9f",
+    ),
+    *(
+        b"\xed\xa0\x80",
+        b"\xef\xbb\xbf",
+        b"\xc4\xb1",
+        b"\xc5\xbf",
+        b"\xc2\xb2",
+        b"\xcc\x81",
+    ),
     *(b"\xf0\x9f\x98\x80", b"\xf4\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xd9\xa0"),
     *(b"SIZE=", b"BODY=", b"SMTPUTF8", b" SIZE=99999999999999999999", b"AUTH PLAIN"),
     *(b"DATA\r\n", b"RSET\r\n", b"QUIT\r\n", b"EHLO x\r\n", b"MAIL FROM:", b"RCPT TO:"),
@@ -100,7 +115,9 @@ def _noise(rng: random.Random) -> Tuple[bytes, ...]:
     """Random octets of one alphabet, in command state or in a message."""
     length = rng.choice((3, 10, 30, 100, 500, 600, 3000))
     text = bytes(rng.choices(rng.choice(_ALPHABETS), k=length))
-    return _cut(rng, rng.choice(_OPENINGS) + text + rng.choice((b"", b"\r\n", b"\r\n.\r\n")))
+    return _cut(
+        rng, rng.choice(_OPENINGS) + text + rng.choice((b"", b"\r\n", b"\r\n.\r\n"))
+    )
 
 
 def _arguments(rng: random.Random) -> Tuple[bytes, ...]:
@@ -139,7 +156,9 @@ def _cut(rng: random.Random, text: bytes) -> Tuple[bytes, ...]:
         return tuple(text[at : at + 1] for at in range(len(text)))
     if how < 0.6:
         return tuple(text.splitlines(keepends=True)[:400])
-    places = sorted(rng.randrange(len(text) + 1) for _ in range(rng.choice((1, 2, 5, 12))))
+    places = sorted(
+        rng.randrange(len(text) + 1) for _ in range(rng.choice((1, 2, 5, 12)))
+    )
     borders = [0, *places, len(text)]
     return tuple(text[start:end] for start, end in zip(borders, borders[1:]))
 
