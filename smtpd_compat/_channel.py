@@ -13,7 +13,8 @@ from . import _legacy
 from ._chat import Chat
 from ._commands import Commands
 from ._message import MessageText, message_text, utf8
-from ._tracing import host_name, tracing
+from ._old_names import ForwardsToSocket, OldChannelNames, starts_empty
+from ._tracing import host_name, trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 
 class SMTPChannel(
     Commands,
-    _legacy.OldChannelNames,
+    OldChannelNames,
     _legacy.TextHooks,
-    _legacy.ForwardsToSocket,
+    ForwardsToSocket,
     Chat,
 ):
     """The conversation with one client.
@@ -58,7 +59,7 @@ class SMTPChannel(
     #: The client's address, as ``conn.getpeername()`` gave it.
     peer: Any
     #: The pieces of the line that is arriving, ``str`` with *decode_data*.
-    received_lines: list[Any]
+    received_lines: list[Any] = starts_empty()
     #: The last message, its lines ending in LF.
     received_data: Any = ""
     #: Octets of the line or of the message that have arrived.
@@ -116,16 +117,8 @@ class SMTPChannel(
                 raise
             return
         self._smtpd_send_at_once()
-        if tracing():
-            print("Peer:", repr(self.peer), file=smtpd_compat.DEBUGSTREAM)
+        trace("Peer:", repr(self.peer))
         self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("received_lines", "rcpttos", "mail_options", "rcpt_options"):
-            empty: list[Any] = []
-            setattr(self, name, empty)
-            return empty
-        return super().__getattr__(name)
 
     def _smtpd_keep_lines_as_text(self) -> None:
         self._emptystring = ""
@@ -285,7 +278,7 @@ class SMTPChannel(
             received = self._smtpd_joined_lines()
         self.received_lines = []
         if tracing():
-            print("Data:", repr(received), file=smtpd_compat.DEBUGSTREAM)
+            trace("Data:", repr(received))
         if self.smtp_state == self.COMMAND:
             self._smtpd_run_command(received)
         elif self.smtp_state == self.DATA:

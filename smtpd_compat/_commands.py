@@ -9,12 +9,11 @@ from __future__ import annotations
 import collections
 from functools import partial
 
-import smtpd_compat
-
 from . import _legacy
 from ._addresses import AddressError, parse_address
 from ._message import utf8
-from ._tracing import tracing
+from ._old_names import starts_empty
+from ._tracing import trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,11 +64,11 @@ class Commands:
     #: The reverse-path of the transaction, None outside of one.
     mailfrom: str | None = None
     #: The mailboxes that RCPT gave.
-    rcpttos: list[str]
+    rcpttos: list[str] = starts_empty()
     #: The parameters of MAIL, in upper case.
-    mail_options: list[str]
+    mail_options: list[str] = starts_empty()
     #: Always empty: no parameter of RCPT is supported.
-    rcpt_options: list[str]
+    rcpt_options: list[str] = starts_empty()
     smtp_state: int
     num_bytes: int
     _smtpd_last_output: bytes
@@ -197,9 +196,7 @@ class Commands:
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
             return
-        traced = tracing()
-        if traced:
-            print("===> MAIL", arg, file=smtpd_compat.DEBUGSTREAM)
+        trace("===> MAIL", arg)
         path = self._smtpd_path("FROM:", arg)
         if path is None:
             self.push(self._smtpd_syntax("MAIL"))
@@ -220,8 +217,7 @@ class Commands:
         self.mailfrom = address
         self.mail_options = options
         self.require_SMTPUTF8 = self.enable_SMTPUTF8 and "SMTPUTF8" in options
-        if traced:
-            print("sender:", self.mailfrom, file=smtpd_compat.DEBUGSTREAM)
+        trace("sender:", self.mailfrom)
         self.push("250 OK")
 
     def smtp_RCPT(self, arg: str | None) -> None:
@@ -229,9 +225,7 @@ class Commands:
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
             return
-        traced = tracing()
-        if traced:
-            print("===> RCPT", arg, file=smtpd_compat.DEBUGSTREAM)
+        trace("===> RCPT", arg)
         if not self.mailfrom:
             self.push("503 Error: need MAIL command")
             return
@@ -248,8 +242,7 @@ class Commands:
             self.push("452 Too many recipients")
             return
         self.rcpttos.append(path[0])
-        if traced:
-            print("recips:", self.rcpttos, file=smtpd_compat.DEBUGSTREAM)
+        trace("recips:", self.rcpttos)
         self.push("250 OK")
 
     def smtp_DATA(self, arg: str | None) -> None:

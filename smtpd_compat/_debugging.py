@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._message import peer_host
 from ._server import SMTPServer
+from ._tracing import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ class DebuggingServer(SMTPServer):
         **kwargs: Any,
     ) -> str | None:
         """Print the message between two rules; the client hears ``250 OK``."""
-        print("---------- MESSAGE FOLLOWS ----------")
+        show("---------- MESSAGE FOLLOWS ----------")
         if kwargs:
             if kwargs.get("mail_options"):
-                print("mail options: {}".format(kwargs["mail_options"]))
+                show("mail options: {}".format(kwargs["mail_options"]))
             if kwargs.get("rcpt_options"):
-                print("rcpt options: {}\n".format(kwargs["rcpt_options"]))
+                show("rcpt options: {}\n".format(kwargs["rcpt_options"]))
         self._print_message_content(peer, data)
-        print("------------ END MESSAGE ------------")
+        show("------------ END MESSAGE ------------")
         return None
 
     def _print_message_content(self, peer: Any, data: bytes | str) -> None:
@@ -45,5 +46,5 @@ class DebuggingServer(SMTPServer):
                 in_header = False
                 if host is not None:
                     x_peer = "X-Peer: " + host
-                    print(x_peer if isinstance(data, str) else repr(x_peer.encode()))
-            print(line if isinstance(data, str) else repr(line))
+                    show(x_peer if isinstance(data, str) else repr(x_peer.encode()))
+            show(line if isinstance(data, str) else repr(line))

@@ -84,8 +84,7 @@ def _warn(
     except DeprecationWarning:
         # A filter makes an error of it, which would refuse mail in the middle of a
         # conversation.  So it is only shown.
-        shown = warnings.formatwarning(text, category, filename, line)
-        print(shown, end="", file=sys.stderr)
+        warnings.showwarning(text, category, filename, line)
 
 
 def _name(thing: Any) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 import smtpd_compat
 
 from ._arguments import Arguments, find_refuser
-from ._deprecations import warn_at, warn_here, warn_of
+from ._deprecations import warn_at, warn_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -272,94 +272,6 @@ class TextHooks:
             hook,
             "%s takes what it is given for str, as up to Python 3.5; lines are bytes,"
             " so join them with b''",
-        )
-
-
-# Names that were attributes up to 3.1
-
-
-def _renamed(old: str, new: str) -> property:
-    def getter(self: Any) -> Any:
-        warn_here(
-            f"Access to {old} attribute on SMTPChannel is deprecated,"
-            f" use {new!r} instead"
-        )
-        return getattr(self, new)
-
-    def setter(self: Any, value: Any) -> None:
-        warn_here(
-            f"Setting {old} attribute on SMTPChannel is deprecated, set {new!r} instead"
-        )
-        setattr(self, new, value)
-
-    return property(getter, setter)
-
-
-class OldChannelNames:
-    """The eleven private attributes of the channel up to 3.1, and its parser."""
-
-    _SMTPChannel__server = _renamed("__server", "smtp_server")
-    _SMTPChannel__line = _renamed("__line", "received_lines")
-    _SMTPChannel__state = _renamed("__state", "smtp_state")
-    _SMTPChannel__greeting = _renamed("__greeting", "seen_greeting")
-    _SMTPChannel__mailfrom = _renamed("__mailfrom", "mailfrom")
-    _SMTPChannel__rcpttos = _renamed("__rcpttos", "rcpttos")
-    _SMTPChannel__data = _renamed("__data", "received_data")
-    _SMTPChannel__fqdn = _renamed("__fqdn", "fqdn")
-    _SMTPChannel__peer = _renamed("__peer", "peer")
-    _SMTPChannel__conn = _renamed("__conn", "conn")
-    _SMTPChannel__addr = _renamed("__addr", "addr")
-
-    def _SMTPChannel__getaddr(self, keyword: str, arg: str | None) -> str | None:
-        """The mailbox after *keyword*, None if there is none (up to 3.2)."""
-        warn_here(
-            "SMTPChannel.__getaddr() is deprecated, override smtp_MAIL and smtp_RCPT"
-            " by calling theirs and looking at 'mailfrom' and 'rcpttos'"
-        )
-        channel: Any = self
-        rest = channel._strip_command_keyword(keyword, arg or "")
-        return channel._getaddr(rest)[0] or None
-
-
-#: What a socket had in 2.7 and a dispatcher has not.  A program of today may ask
-#: whether a server has a ``timeout``, say, and means its own.
-_SOCKET_NAMES = frozenset(
-    {
-        "connect_ex",
-        "dup",
-        "family",
-        "fileno",
-        "getpeername",
-        "getsockname",
-        "getsockopt",
-        "gettimeout",
-        "makefile",
-        "proto",
-        "recv_into",
-        "recvfrom",
-        "recvfrom_into",
-        "sendall",
-        "sendto",
-        "setblocking",
-        "setsockopt",
-        "settimeout",
-        "shutdown",
-        "type",
-    }
-)
-
-
-class ForwardsToSocket:
-    """The socket's attributes are the dispatcher's too, as in 2.x."""
-
-    def __getattr__(self, name: str) -> Any:
-        wrapped = self.__dict__.get("socket")
-        if name in _SOCKET_NAMES and hasattr(wrapped, name):
-            me = type(self).__name__
-            warn_here(f"{me}.{name} is deprecated, use {me}.socket.{name} instead")
-            return getattr(wrapped, name)
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r}"
         )
 
 

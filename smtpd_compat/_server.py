@@ -9,9 +9,10 @@ import smtpd_compat
 from smtpd_compat import asyncore
 
 from ._channel import SMTPChannel
-from ._legacy import ForwardsToSocket, every_interface, open_channel
+from ._legacy import every_interface, open_channel
 from ._loop import select_cannot_hold
-from ._tracing import log_caught, tracing
+from ._old_names import ForwardsToSocket
+from ._tracing import log_caught, trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
     enable_SMTPUTF8: bool = False
     _decode_data: bool = False
 
+    _map: dict[int, Any]
     _smtpd_crew: Crew | None = None
     _smtpd_accept_again = 0.0
     _smtpd_sweep_again = 0.0
@@ -182,7 +184,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
     def handle_accepted(self, conn: Any, addr: Any) -> None:
         """Open a channel for the client at *addr*."""
         if tracing():
-            print(f"Incoming connection from {addr!r}", file=smtpd_compat.DEBUGSTREAM)
+            trace(f"Incoming connection from {addr!r}")
         try:
             open_channel(self, conn, addr)
         except BaseException:

@@ -28,6 +28,25 @@ def tracing() -> bool:
     return stream.__class__ is not Devnull or Devnull.write is not _WRITE
 
 
+def trace(*things: object) -> None:
+    """Print *things* on the debug stream, as `show` does, if anything reads it."""
+    if tracing():
+        show(*things, file=smtpd_compat.DEBUGSTREAM)
+
+
+def show(*things: object, file: Any = None) -> None:
+    """Print *things*; with escapes where *file* has no such characters."""
+    try:
+        print(*things, file=file)
+    except UnicodeEncodeError:
+        print(*map(ascii_only, things), file=file)
+
+
+def ascii_only(thing: object) -> str:
+    """The text of *thing*, with escapes for all that is not ASCII."""
+    return str(thing).encode("ascii", "backslashreplace").decode("ascii")
+
+
 def log_caught(dispatcher: Any, outcome: str) -> None:
     """Log the exception being handled, by ``dispatcher.log_info``.
 

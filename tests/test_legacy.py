@@ -696,11 +696,11 @@ def test_warning_of_a_partial_names_the_function(
 
 
 def test_warning_made_an_error_is_shown_and_the_handler_called(
-    capsys: pytest.CaptureFixture[str],
+    heard: list[warnings.WarningMessage],
 ) -> None:
     warnings.simplefilter("error")
     assert give(handlers.four) == OLD
-    assert "test_legacy.py" in capsys.readouterr().err
+    assert ["Handlers.four" in str(warning.message) for warning in heard] == [True]
 
 
 # Names

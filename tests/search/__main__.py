@@ -27,9 +27,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     seed = (
         random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     )
-    print(
-        f"{options.sessions} sessions from seed {seed} on Python {sys.version.split()[0]}"
-    )
+    version = sys.version.split()[0]
+    print(f"{options.sessions} sessions from seed {seed} on Python {version}")
     started = time.monotonic()
     report_next = started + _PROGRESS_EVERY
 
