@@ -94,11 +94,9 @@ del _public, TYPE_CHECKING
 def __getattr__(name: str) -> Any:
     """Names that the module had and that no server needs, loaded when asked for."""
     if name == "EMPTYSTRING":
-        warn(
-            "EMPTYSTRING is gone from smtpd since Python 3.5, write ''",
-            DeprecationWarning,
-            2,
-        )
+        from ._deprecations import warn_here
+
+        warn_here("EMPTYSTRING is gone from smtpd since Python 3.5, write ''")
         return ""
     if name == "getopt":
         import getopt
