@@ -117,7 +117,8 @@ class SMTPChannel(
                 raise
             return
         self._smtpd_send_at_once()
-        trace("Peer:", repr(self.peer))
+        if tracing():
+            trace("Peer:", repr(self.peer))
         self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
 
     def _smtpd_keep_lines_as_text(self) -> None:

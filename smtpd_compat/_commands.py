@@ -13,7 +13,7 @@ from . import _legacy
 from ._addresses import AddressError, parse_address
 from ._message import utf8
 from ._old_names import starts_empty
-from ._tracing import trace
+from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -196,7 +196,9 @@ class Commands:
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
             return
-        trace("===> MAIL", arg)
+        traced = tracing()
+        if traced:
+            trace("===> MAIL", arg)
         path = self._smtpd_path("FROM:", arg)
         if path is None:
             self.push(self._smtpd_syntax("MAIL"))
@@ -217,7 +219,8 @@ class Commands:
         self.mailfrom = address
         self.mail_options = options
         self.require_SMTPUTF8 = self.enable_SMTPUTF8 and "SMTPUTF8" in options
-        trace("sender:", self.mailfrom)
+        if traced:
+            trace("sender:", self.mailfrom)
         self.push("250 OK")
 
     def smtp_RCPT(self, arg: str | None) -> None:
@@ -225,7 +228,9 @@ class Commands:
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
             return
-        trace("===> RCPT", arg)
+        traced = tracing()
+        if traced:
+            trace("===> RCPT", arg)
         if not self.mailfrom:
             self.push("503 Error: need MAIL command")
             return
@@ -242,7 +247,8 @@ class Commands:
             self.push("452 Too many recipients")
             return
         self.rcpttos.append(path[0])
-        trace("recips:", self.rcpttos)
+        if traced:
+            trace("recips:", self.rcpttos)
         self.push("250 OK")
 
     def smtp_DATA(self, arg: str | None) -> None:

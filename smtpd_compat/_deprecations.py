@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+#: Packages through which a user's line leads here.
+_NOT_THE_USERS = (smtpd_compat.__name__, "asyncore", "asynchat", "importlib")
+
 _warned: set[str] = set()
 
 
@@ -64,7 +67,7 @@ def _users_frame() -> FrameType:
     frame = sys._getframe(2)
     while frame.f_back is not None:
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        if package not in (smtpd_compat.__name__, "asyncore", "asynchat"):
+        if package not in _NOT_THE_USERS:
             break
         frame = frame.f_back
     return frame

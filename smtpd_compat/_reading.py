@@ -80,8 +80,9 @@ class Reader(asynchat.async_chat):
         while not self._smtpd_awaits_answer:
             unread = self._smtpd_input
             start = self._smtpd_position
-            if self._smtpd_is_finished or start >= len(unread):
-                self.ac_in_buffer = b""
+            if start >= len(unread) or self._smtpd_is_finished:
+                self._smtpd_input = b""
+                self._smtpd_position = 0
                 return
             terminator: Any = self.get_terminator()
             if not terminator or isinstance(terminator, int):

@@ -29,9 +29,8 @@ def tracing() -> bool:
 
 
 def trace(*things: object) -> None:
-    """Print *things* on the debug stream, as `show` does, if anything reads it."""
-    if tracing():
-        show(*things, file=smtpd_compat.DEBUGSTREAM)
+    """Print *things* on the debug stream, as `show` does."""
+    show(*things, file=smtpd_compat.DEBUGSTREAM)
 
 
 def show(*things: object, file: Any = None) -> None:
@@ -53,12 +52,12 @@ def log_caught(dispatcher: Any, outcome: str) -> None:
     The line has the form of ``asyncore.dispatcher.handle_error``'s, with *outcome*
     (what becomes of the dispatcher) in the place of its "closing".
     """
-    _, kind, value, trace = smtpd_compat.asyncore.compact_traceback()
+    _, kind, value, where = smtpd_compat.asyncore.compact_traceback()
     said = f"uncaptured python exception, {outcome} channel"
     try:
-        dispatcher.log_info(f"{said} {dispatcher!r} ({kind}:{value} {trace})", "error")
+        dispatcher.log_info(f"{said} {dispatcher!r} ({kind}:{value} {where})", "error")
     except Exception:  # noqa: BLE001 - a __repr__, a __str__, or what cannot be encoded
-        dispatcher.log_info(f"{said} {id(dispatcher):#x} ({kind} {trace})", "error")
+        dispatcher.log_info(f"{said} {id(dispatcher):#x} ({kind} {where})", "error")
 
 
 _REAL_GETFQDN = smtpd_compat.socket.getfqdn
