@@ -1393,3 +1393,17 @@ def test_who_looks_on_does_not_change_the_conversation(
     assert heard[0] == heard[1]
     trace.seek(0)
     assert "recips: ['" in trace.read()
+
+
+def test_received_lines_stay_empty_while_a_message_arrives() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        channel = smtpd_compat.SMTPChannel(None, near, ("c", 1), map={})
+        far.sendall(b"HELO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n")
+        channel.handle_read()
+        far.sendall(b"half a message\r\n, and half a line")
+        channel.handle_read()
+        assert channel.smtp_state == channel.DATA
+        assert channel.num_bytes == len(b"half a message\r\n, and half a line")
+        assert channel.received_lines == []
+        channel.close()

@@ -21,3 +21,12 @@ class TwoArguments(smtpd.SMTPServer):
 
     def process_message(self, peer, mailfrom, rcpttos, data):
         print(f"{mailfrom} -> {rcpttos}: {data!r}")
+
+
+class TellsItsLimits(smtpd.SMTPServer):
+    """A server whose class says nothing of limits, but for one."""
+
+    recipient_limit = 7
+
+    def process_message(self, peer, mailfrom, rcpttos, data, **kwargs):
+        print(self.idle_timeout, self.connection_limit, self.recipient_limit)

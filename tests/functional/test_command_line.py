@@ -114,6 +114,13 @@ def test_debug_option_reaches_a_class_from_another_module() -> None:
         assert "FromElsewhere tells 4 octets\n" in server.stop().stderr
 
 
+def test_the_command_line_sets_limits_that_the_class_leaves_open() -> None:
+    with server_process("-n", "-c", SERVERS + "TellsItsLimits") as server:
+        with connected(server) as client:
+            client.sendmail("a@b", ["c@d"], "text\n")
+        assert server.stop().stdout == "300.0 8192 7\n"
+
+
 def test_size_option_limits_the_message() -> None:
     with server_process("-n", "-s", "1000", "-c", "DebuggingServer") as server:
         with connected(server) as client:

@@ -1,0 +1,44 @@
+"""What the README promises of tests is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+pytestmark = pytest.mark.skipif(
+    not README.exists(), reason="README.md is not beside the tests"
+)
+
+
+def differences() -> list[list[str]]:
+    """The rows of the table of differences, in cells."""
+    table = README.read_text(encoding="utf-8").partition("\n| What |")[2]
+    rows = table.partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows]
+
+
+def test_every_difference_has_a_reason_and_tests_named_after_it() -> None:
+    known = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        known.update(re.findall(r"def test_(\w+)", path.read_text(encoding="utf-8")))
+    rows = differences()
+    assert len(rows) > 40
+    for row in rows:
+        what, original, here, number, tests = row
+        assert original and here, what
+        assert number in ("2", "3", "4"), what
+        names = re.findall(r"`(\w+)`", tests)
+        assert names, what
+        assert set(names) <= known, what
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    named = re.findall(r"`((?:tests|smtpd_compat)/[\w/.]+)`", README.read_text("utf-8"))
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
