@@ -134,9 +134,7 @@ def test_nothing_said_before_tls_counts(secure: Any, certificate: Path) -> None:
         heard = b""
         while b"220 Ready" not in heard:
             heard += plain.recv(1000)
-        with trust(certificate).wrap_socket(
-            plain, server_hostname="localhost"
-        ) as tls:
+        with trust(certificate).wrap_socket(plain, server_hostname="localhost") as tls:
             initial = base64.b64encode(b"\0ann\0correct horse")
             tls.sendall(b"AUTH PLAIN " + initial + b"\r\nMAIL FROM:<a@b>\r\n")
             assert tls.recv(1000).startswith(b"235 ")
