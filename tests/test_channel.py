@@ -633,6 +633,56 @@ def test_what_comes_octet_by_octet_is_what_comes_at_once() -> None:
     assert [message.data for message in server.messages] == [b"hello"] * 2
 
 
+def test_a_channel_may_set_the_terminators_that_asynchat_takes() -> None:
+    """A number of octets, several octets, or none, as for a command like BDAT."""
+    chunks: list[bytes] = []
+
+    class TakesChunks(Channel):
+        chunk: Any = None
+
+        def smtp_BDAT(self, arg: str) -> None:
+            self.chunk = b""
+            self.set_terminator({"END": b"END", "ALL": None}.get(arg) or int(arg or 0))
+
+        def collect_incoming_data(self, data: bytes) -> None:
+            if self.chunk is None:
+                super().collect_incoming_data(data)
+            else:
+                self.chunk += data
+
+        def found_terminator(self) -> None:
+            if self.chunk is None:
+                super().found_terminator()
+                return
+            chunks.append(self.chunk)
+            self.chunk = None
+            self.set_terminator(b"\r\n")
+            self.push("250 chunk")
+
+    class Serves(Server):
+        channel_class = TakesChunks
+
+    with on_stage(Serves) as stage, stage.connect() as client:
+        client.send(b"BDAT 7\r\n\r\n.\r\nabNOOP\r\nBDAT END\r\nxEN")
+        assert stage.hear(client) == b"250 chunk\r\n"
+        assert stage.hear(client) == OK
+        stage.turn(1, timeout=0.01)
+        client.send(b"DBDAT 3\r\n1")
+        assert stage.hear(client) == b"250 chunk\r\n"
+        client.send(b"2")
+        stage.turn(1, timeout=0.01)
+        client.send(b"3NOOP\r\n")
+        assert stage.hear(client) == b"250 chunk\r\n"
+        assert stage.hear(client) == OK
+        client.send(b"BDAT 0\r\nall the")
+        stage.turn(2, timeout=0.01)
+        client.send(b" rest\r\n")
+        stage.turn(2, timeout=0.01)
+        assert stage.channels[0].chunk == b"all the rest\r\n"
+        assert stage.server.errors == []
+    assert chunks == [b"\r\n.\r\nab", b"x", b"123"]
+
+
 # Limits
 
 
@@ -859,6 +909,33 @@ def test_a_handler_that_fails_is_answered_451_and_the_connection_goes_on(
         assert client.replies(4) == [OK, OK, GO_ON, OK]
     assert [message.rcpttos for message in server.messages] == [["c@d"]] * 2
     assert len(server.errors) == 1
+
+
+@pytest.mark.parametrize("hook", ["collect_incoming_data", "found_terminator"])
+@pytest.mark.parametrize("segments", [1, 3])
+def test_a_handler_that_fails_is_answered_451_with_overridden_hooks_too(
+    hook: str, segments: int
+) -> None:
+    class Overrides(Channel):
+        pass
+
+    setattr(Overrides, hook, lambda self, *args: getattr(Channel, hook)(self, *args))
+
+    class Fails(Server):
+        channel_class = Overrides
+        answers = iter([ValueError("no"), None])
+
+    with on_stage(Fails) as stage, stage.connect() as client:
+        stage.say(client, b"HELO x")
+        for reply in (FAILED, OK):
+            for line in (*TRANSACTION, b"DATA"):
+                stage.say(client, line)
+            for _ in range(segments - 1):
+                client.send(b"hello\r\n")
+                stage.turn(1, timeout=0.01)
+            client.send(b"x\r\n.\r\n")
+            assert stage.hear(client) == reply
+        assert [message.data[-1:] for message in stage.server.messages] == [b"x", b"x"]
 
 
 def test_a_handlers_failure_is_logged_as_asyncore_logs_it(

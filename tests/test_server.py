@@ -119,27 +119,23 @@ def test_a_channel_class_that_raises_leaves_the_server_listening(
     half_built: bool, error: Exception, loop: Any
 ) -> None:
     class Raises(Channel):
-        raises = True
-
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             if half_built:
                 super().__init__(*args, **kwargs)
-            if Raises.raises:
-                raise error
+            raise error
 
-    class Serves(Server):
-        channel_class = Raises
-
-    with on_stage(Serves, loop=loop) as stage:
-        client = Client(address(stage.server))
-        heard = stage.rest(client)
-        assert heard.endswith(b"421 Service not available, try again later\r\n")
-        client.close()
-        assert stage.channels == []
-        assert len(stage.server.errors) == 1
-        stage.server.channel_class = Channel
+    with on_stage(Server, loop=loop) as stage:
         with stage.connect() as client:
+            stage.server.channel_class = Raises
+            with Client(address(stage.server)) as unlucky:
+                heard = stage.rest(unlucky)
+            assert heard.endswith(b"421 Service not available, try again later\r\n")
+            assert len(stage.channels) == 1
+            assert len(stage.server.errors) == 1
             assert stage.say(client, b"NOOP") == OK
+            stage.server.channel_class = Channel
+            with stage.connect() as other:
+                assert stage.say(other, b"NOOP") == OK
 
 
 @pytest.mark.parametrize("leaves", [asyncore.ExitNow, SystemExit, KeyboardInterrupt])
