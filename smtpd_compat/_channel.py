@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import errno
 from functools import partial
 from time import monotonic
@@ -14,6 +13,7 @@ from ._chat import Chat
 from ._commands import Commands
 from ._message import MessageText, message_text, utf8
 from ._old_names import ForwardsToSocket, OldChannelNames, starts_empty
+from ._text_lines import TextLines
 from ._tracing import host_name, trace, tracing
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 class SMTPChannel(
     Commands,
     OldChannelNames,
-    _legacy.TextHooks,
+    TextLines,
     ForwardsToSocket,
     Chat,
 ):
@@ -48,6 +48,41 @@ class SMTPChannel(
 
     A line ``VERB argument`` calls ``smtp_VERB(argument)``, so that a subclass adds
     commands by adding methods.
+
+    Attributes, besides those that are named like their argument:
+
+    ``smtp_server``
+        The server that spawned this channel.
+    ``peer``
+        The client's address, as ``conn.getpeername()`` gives it.
+    ``fqdn``
+        The name of this host, as ``socket.getfqdn()`` gives it (`str`).
+    ``smtp_state``
+        `COMMAND`, or `DATA` between the DATA command and the end of the message.
+    ``seen_greeting``
+        What HELO or EHLO was given (`str`), ``''`` before it.
+    ``extended_smtp``
+        Whether the greeting was EHLO (RFC 5321, 4.1.1.1).
+    ``mailfrom``
+        The reverse-path that MAIL gave (`str`), None outside of a transaction.
+    ``rcpttos``
+        The mailboxes that RCPT gave (list of `str`).
+    ``mail_options``
+        The parameters of MAIL, in upper case (list of `str`).
+    ``rcpt_options``
+        An empty list: RCPT has no parameters here.
+    ``require_SMTPUTF8``
+        Whether MAIL said SMTPUTF8 (RFC 6531, 3.4).
+    ``received_lines``
+        The pieces of the line that is arriving: `bytes`, or `str` with *decode_data*.
+    ``received_data``
+        The last message, its lines ending in LF: `bytes`, or `str` with *decode_data*.
+        RSET clears it.
+    ``num_bytes``
+        Octets of the line, or of the message, that have arrived.
+    ``command_size_limit``, ``command_size_limits``
+        Octets that a command line may have (RFC 5321, 4.5.3.1.4), 512, and the same for
+        each command of a session that began with EHLO.
     """
 
     COMMAND = 0
@@ -56,24 +91,14 @@ class SMTPChannel(
     # Channels exist whose __init__ never ran; what follows serves them too.
 
     smtp_state: int = COMMAND
-    #: The client's address, as ``conn.getpeername()`` gave it.
     peer: Any
-    #: The pieces of the line that is arriving, ``str`` with *decode_data*.
     received_lines: list[Any] = starts_empty()
-    #: The last message, its lines ending in LF.
     received_data: Any = ""
-    #: Octets of the line or of the message that have arrived.
     num_bytes: int = 0
     data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT
     enable_SMTPUTF8: bool = False
     _decode_data: bool = False
 
-    _emptystring: bytes | str = b""
-    _linesep: bytes | str = b"\r\n"
-    _dotsep: int | str = ord(b".")
-    _newline: bytes | str = b"\n"
-
-    _smtpd_decoder: Any = None
     #: The message, while it arrives and nobody can tell how it is kept.
     _smtpd_text: MessageText | None = None
 
@@ -120,12 +145,6 @@ class SMTPChannel(
         if tracing():
             trace("Peer:", repr(self.peer))
         self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
-
-    def _smtpd_keep_lines_as_text(self) -> None:
-        self._emptystring = ""
-        self._linesep = "\r\n"
-        self._dotsep = "."
-        self._newline = "\n"
 
     def _smtpd_adopt_settings(self, settings: dict[str, Any]) -> None:
         """Take from the server what ``__init__`` of a subclass did not."""
@@ -288,19 +307,6 @@ class SMTPChannel(
             self.push("451 Internal confusion")
             self.num_bytes = 0
 
-    def _smtpd_joined_lines(self) -> bytes | str:
-        pieces = self.received_lines
-        if self._emptystring == b"":
-            try:
-                return b"".join(pieces)
-            except TypeError:  # an overridden collect_incoming_data decoded them
-                pass
-        text = "".join(
-            piece if isinstance(piece, str) else self._smtpd_decode(piece)
-            for piece in pieces
-        )
-        return text + self._smtpd_decode(b"", final=True)
-
     def _smtpd_has_own_hooks(self) -> bool:
         """Whether the hooks of asynchat are neither overridden nor patched."""
         cls = type(self)
@@ -310,14 +316,6 @@ class SMTPChannel(
             and "found_terminator" not in self.__dict__
             and "collect_incoming_data" not in self.__dict__
         )
-
-    def _smtpd_decode(self, data: bytes, final: bool = False) -> str:
-        """Decode UTF-8 cut anywhere; octets that are none become lone surrogates."""
-        if self._smtpd_decoder is None:
-            self._smtpd_decoder = codecs.getincrementaldecoder("utf-8")(
-                "surrogateescape"
-            )
-        return self._smtpd_decoder.decode(data, final)  # type: ignore[no-any-return]
 
     # Messages
 

@@ -55,19 +55,13 @@ class Commands:
     enable_SMTPUTF8: bool
     _decode_data: bool
 
-    #: The host name that HELO or EHLO gave, ``''`` before.
+    # What these hold is told by SMTPChannel
     seen_greeting: str = ""
-    #: Whether the greeting was EHLO.
     extended_smtp: bool = False
-    #: Whether MAIL said SMTPUTF8 (RFC 6531).
     require_SMTPUTF8: bool = False
-    #: The reverse-path of the transaction, None outside of one.
     mailfrom: str | None = None
-    #: The mailboxes that RCPT gave.
     rcpttos: list[str] = starts_empty()
-    #: The parameters of MAIL, in upper case.
     mail_options: list[str] = starts_empty()
-    #: Always empty: no parameter of RCPT is supported.
     rcpt_options: list[str] = starts_empty()
     smtp_state: int
     num_bytes: int

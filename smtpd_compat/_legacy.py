@@ -6,7 +6,6 @@ pays one look-up; the author hears of it in one DeprecationWarning.
 
 from __future__ import annotations
 
-import re
 import sys
 from functools import partial
 
@@ -160,119 +159,6 @@ def greeted_silently(channel: Any, verb: str) -> None:
 def pushed_bytes(channel: Any) -> None:
     """A reply given as a byte string, as in 2.7."""
     warn_at(type(channel), "%s pushes a reply as bytes; push it as str")
-
-
-# Hooks of asynchat up to 3.5: lines are text
-
-#: What Python says where bytes are used as a str is.
-_WANTS_TEXT = re.compile(
-    r"expected str instance, bytes found"
-    r"|can only concatenate str .*\"bytes\""
-    r"|can't concat str to bytes"
-    r"|a bytes-like object is required, not 'str'"
-    r"|must be bytes or a tuple of bytes, not str"
-    r"|should be integer or bytes-like object, not 'str'"
-    r"|cannot use a string pattern on a bytes-like object"
-)
-
-
-class TextHooks:
-    """Overridden found_terminator and collect_incoming_data that take lines for str.
-
-    What they were written for is seen when they fail on bytes for the first time.
-    Then they are called again with text, and so is all of their class from then on.
-    What compares bytes with str fails silently, and is not helped.
-    """
-
-    _smtpd_hooks_take_text = False
-
-    # Provided by the channel
-    if TYPE_CHECKING:
-        received_lines: list[Any]
-        num_bytes: int
-        _smtpd_last_output: Any
-        _smtpd_awaits_answer: bool
-        collect_incoming_data: Callable[[Any], None]
-        found_terminator: Callable[[], None]
-
-        def _smtpd_has_own_hooks(self) -> bool: ...
-        def _smtpd_decode(self, data: bytes, final: bool = False) -> str: ...
-        def _smtpd_keep_lines_as_text(self) -> None: ...
-        def _smtpd_ungathered(self, work: Callable[[], object]) -> None: ...
-
-    def _smtpd_give_piece(self, piece: bytes) -> None:
-        """Call collect_incoming_data."""
-        if self._smtpd_hooks_take_text:
-            self._smtpd_keep_lines_as_text()
-            self.collect_incoming_data(self._smtpd_decode(piece))
-            return
-        kept, counted = len(self.received_lines), self.num_bytes
-        try:
-            self.collect_incoming_data(piece)
-        except TypeError as error:
-            if not self._smtpd_fails_on_bytes(error):
-                raise
-            del self.received_lines[kept:]
-            self.num_bytes = counted
-            self.collect_incoming_data(self._smtpd_decode(piece))
-            self._smtpd_give_text(self.collect_incoming_data)
-
-    def _smtpd_end_piece(self) -> None:
-        """Call found_terminator."""
-        if self._smtpd_has_own_hooks():
-            self.found_terminator()
-            return
-        if self._smtpd_hooks_take_text:
-            rest = self._smtpd_decode(b"", final=True)
-            if rest:
-                self.collect_incoming_data(rest)
-        self._smtpd_ungathered(self._smtpd_found_terminator_of_old)
-
-    def _smtpd_found_terminator_of_old(self) -> None:
-        lines = self.received_lines
-        self._smtpd_last_output = b""
-        try:
-            self.found_terminator()
-        except TypeError as error:
-            if not self._smtpd_fails_on_bytes(error):
-                raise
-            answered = self._smtpd_last_output or self._smtpd_awaits_answer
-            if not answered:
-                self.received_lines = lines
-            self._smtpd_decode_lists()
-            if not answered:
-                self.found_terminator()
-            self._smtpd_give_text(self.found_terminator)
-
-    def _smtpd_fails_on_bytes(self, error: TypeError) -> bool:
-        """Whether *error* was raised in a hook itself, not in what the hook calls."""
-        if self._smtpd_hooks_take_text or not _WANTS_TEXT.search(str(error)):
-            return False
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        return trace is not None and trace.tb_frame.f_code.co_name in (
-            "found_terminator",
-            "collect_incoming_data",
-        )
-
-    def _smtpd_decode_lists(self) -> None:
-        """Have text in received_lines, and where else a subclass keeps its lines."""
-        for value in vars(self).values():
-            if isinstance(value, list) and all(isinstance(v, bytes) for v in value):
-                value[:] = [piece.decode("utf-8", "surrogateescape") for piece in value]
-
-    def _smtpd_give_text(self, hook: Any) -> None:
-        is_ours = type(self).__module__ == smtpd_compat.__name__  # and was patched
-        vars(self)["_smtpd_hooks_take_text"] = True
-        if not is_ours and hook.__name__ not in vars(self):
-            type(self)._smtpd_hooks_take_text = True
-        self._smtpd_keep_lines_as_text()
-        warn_of(
-            hook,
-            "%s takes what it is given for str, as up to Python 3.5; lines are bytes,"
-            " so join them with b''",
-        )
 
 
 # Under the old name

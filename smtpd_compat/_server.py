@@ -47,30 +47,34 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         keyword arguments, and do not offer 8BITMIME (RFC 6152).
     :raises ValueError: if both *enable_SMTPUTF8* and *decode_data* are true.
     :raises OSError: if the address cannot be listened on.
+
+    Subclasses set these attributes of the class:
+
+    ``channel_class``
+        The class of the conversations, called with this server, the client's socket
+        and address and, as far as it accepts them, the last four arguments above.
+    ``connection_limit``
+        Connections that may be open at once; one more is told 421.  None: any number.
+    ``idle_timeout``
+        Seconds of silence after which a client is told 421 and the connection is closed
+        (RFC 5321, 4.5.3.2.7 asks for at least 300).  None: never.
+    ``recipient_limit``
+        Recipients that a message may have; one more is told 452 (RFC 5321, 4.5.3.1.8
+        asks for at least 100).  None: any number.
+    ``worker_threads``
+        Threads that may run `process_message` at once; 0 runs it on the loop's thread.
+        It holds for the class that sets it, and for subclasses that leave
+        `process_message` and ``_deliver`` alone.
+    ``listen_backlog``
+        Connections that may wait to be accepted.
     """
 
-    #: The class of the conversations, called with this server, the client's socket
-    #: and address and, as far as it accepts them, the five arguments above.
     channel_class: type[SMTPChannel] = SMTPChannel
-
-    #: Connections that may wait to be accepted.
-    listen_backlog: int = 1024
-
-    #: Connections that may be open at once; one more is told 421.  None: any number.
     connection_limit: int | None = None
-
-    #: Seconds of silence after which a client is told 421 and the connection closed
-    #: (RFC 5321, 4.5.3.2.7 asks for at least 300).  None: never.
     idle_timeout: float | None = None
-
-    #: Recipients that a message may have; one more is told 452 (RFC 5321, 4.5.3.1.10
-    #: asks for at least 100).  None: any number.
     recipient_limit: int | None = None
-
-    #: Threads that may run `process_message` at once; 0 runs it on the loop's thread.
-    #: It holds for the class that sets it and for subclasses that leave
-    #: `process_message` and ``_deliver`` alone.
     worker_threads: int = 0
+    listen_backlog: int = 1024
 
     # Servers exist that set themselves up, without this class's __init__.
 

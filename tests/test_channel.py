@@ -620,6 +620,33 @@ def test_pipelined_commands_are_answered_in_order_in_one_segment() -> None:
     )
 
 
+def test_what_a_turn_has_to_say_leaves_in_one_segment_at_once() -> None:
+    """Several would wait for each other's acknowledgements (Nagle's algorithm)."""
+
+    class CountsSegments(Channel):
+        segments = 0
+
+        def send(self, data: bytes) -> int:
+            self.segments += 1
+            return super().send(data)
+
+    class Serves(Server):
+        channel_class = CountsSegments
+
+    with on_stage(Serves) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        assert channel.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        for said, replies in ((b"EHLO x\r\n", 1), (MESSAGE + b"NOOP\r\n" * 9, 13)):
+            channel.segments = 0
+            client.send(said)
+            for _ in range(replies):
+                stage.hear(client)
+            assert channel.segments == 1
+        channel.segments = 0
+        assert stage.say(client, b"QUIT") == b"221 Bye\r\n"
+        assert (stage.rest(client), channel.segments) == (b"", 1)
+
+
 def test_what_comes_octet_by_octet_is_what_comes_at_once() -> None:
     session = b"EHLO x\r\n" + MESSAGE + b"VRFY @\xc3\xbc\r\n\r\nQUIT\r\n"
     with serving(Server) as server:
@@ -627,7 +654,6 @@ def test_what_comes_octet_by_octet_is_what_comes_at_once() -> None:
             client.send(session)
             at_once = client.rest()
         with connected(server) as client:
-            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.send(*(session[at : at + 1] for at in range(len(session))))
             assert client.rest() == at_once
     assert [message.data for message in server.messages] == [b"hello"] * 2
@@ -674,11 +700,11 @@ def test_a_channel_may_set_the_terminators_that_asynchat_takes() -> None:
         client.send(b"3NOOP\r\n")
         assert stage.hear(client) == b"250 chunk\r\n"
         assert stage.hear(client) == OK
+        (channel,) = stage.channels
         client.send(b"BDAT 0\r\nall the")
-        stage.turn(2, timeout=0.01)
+        stage.until(lambda: channel.chunk == b"all the")
         client.send(b" rest\r\n")
-        stage.turn(2, timeout=0.01)
-        assert stage.channels[0].chunk == b"all the rest\r\n"
+        stage.until(lambda: channel.chunk == b"all the rest\r\n")
         assert stage.server.errors == []
     assert chunks == [b"\r\n.\r\nab", b"x", b"123"]
 

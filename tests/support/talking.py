@@ -26,6 +26,9 @@ class Client:
     def __init__(self, where: Any, family: int = socket.AF_INET) -> None:
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(PATIENCE)
+        if family != getattr(socket, "AF_UNIX", None):
+            # Small segments do not wait for the acknowledgement of those before.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.socket.connect(where)
         except BaseException:
