@@ -331,6 +331,38 @@ def test_a_descriptor_closed_behind_the_loops_back_does_not_keep_it_busy(
         assert other.heard == b"x"
 
 
+def poll_loop(**kwargs: Any) -> None:
+    asyncore.loop(use_poll=True, **kwargs)
+
+
+@pytest.mark.parametrize("loop", [poll_loop, smtpd_compat.loop])
+def test_a_descriptor_closed_before_it_is_watched_is_a_close(loop: Any) -> None:
+    """As poll says it; select ends the loop."""
+    map: dict[int, Any] = {}
+    with ear(map) as listener:
+        listener.socket.close()
+        loop(timeout=0.01, map=map, count=2)
+        assert map == {}
+
+
+@LOOPS
+def test_a_permission_error_of_a_handle_error_leaves_the_loop(loop: Any) -> None:
+    """It is not taken for the selector's, which refuses regular files with it."""
+
+    class Fails(Ear):
+        def handle_error(self) -> None:
+            raise PermissionError("mine")
+
+        def handle_read(self) -> None:
+            raise ValueError("no")
+
+    map: dict[int, Any] = {}
+    with contextlib.closing(Fails(map)) as fails:
+        fails.far_end.send(b"x")
+        with pytest.raises(PermissionError, match="mine"):
+            loop(timeout=1, map=map, count=1)
+
+
 # Files
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -194,6 +195,25 @@ def test_with_nothing_in_hand_there_is_no_thread_and_no_socket(loop: Any) -> Non
             stage.server.joined()
             assert set(stage.map) == entries
             assert set(threading.enumerate()) == threads
+
+
+@LOOPS
+def test_one_answer_of_two_does_not_keep_the_loop_busy(loop: Any) -> None:
+    with on_stage(Working, loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            for each in (client, other):
+                each.send(b"HELO x\r\n" + MESSAGE)
+                for _ in range(4):
+                    stage.hear(each)
+                stage.server.begun()
+            stage.server.may_end.release()
+            stage.until(lambda: client.has_input() or other.has_input())
+            before = time.monotonic()
+            stage.turn(2, timeout=0.05)
+            assert time.monotonic() - before > 0.08
+            stage.server.may_end.release()
+            assert (stage.hear(client), stage.hear(other)) == (OK, OK)
+            stage.server.joined()
 
 
 # Failures

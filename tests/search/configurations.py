@@ -81,10 +81,7 @@ class Legacy(Keeps):
     def process_message(self, peer: Any, mailfrom: Any, rcpttos: Any, data: Any) -> Any:
         self.accepted += 1
         lines = data.split("\n")
-        return "250 %d lines from %s" % (
-            len(lines),
-            mailfrom.strip("\r\n")[:9].encode(),
-        )
+        return f"250 {len(lines)} lines from {ascii(mailfrom)[:20]}"
 
 
 class Echoes(Keeps):
