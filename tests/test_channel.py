@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import tracemalloc
@@ -1304,6 +1305,29 @@ def test_a_client_may_go_at_any_point(end: str, loop: Any) -> None:
         with stage.connect() as client:
             assert stage.say(client, b"NOOP") == OK
         assert stage.server.errors == []
+
+
+@pytest.mark.parametrize("call", ["recv", "send"])
+@pytest.mark.parametrize("loop", [asyncore.loop, smtpd_compat.loop])
+def test_a_connection_that_breaks_otherwise_is_logged_and_closed(
+    loop: Any, call: str
+) -> None:
+    """Such as with ETIMEDOUT, which asyncore does not take for a usual end."""
+
+    class Breaks(socket.socket):
+        pass
+
+    def breaks(self: Any, *args: Any) -> Any:
+        raise OSError(errno.ETIMEDOUT, "timed out")
+
+    setattr(Breaks, call, breaks)
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        channel.socket = Breaks(fileno=channel.socket.detach())
+        client.send(b"NOOP\r\n")
+        assert stage.rest(client) == b""
+        (error,) = stage.server.errors
+        assert "closing channel" in error and "timed out" in error
 
 
 @pytest.mark.parametrize("loop", [asyncore.loop, smtpd_compat.loop])
