@@ -13,7 +13,9 @@ class SourceDistribution(sdist):
         tests = {
             str(path)
             for path in Path("tests").rglob("*")
-            if path.is_file() and path.suffix != ".pyc"
+            if path.is_file()
+            and path.suffix != ".pyc"
+            and not any(part.startswith(".") for part in path.parts)
         }
         files = {*files, *tests, "tox.ini", "CHANGELOG.md"}
         super().make_release_tree(base_dir, sorted(files))

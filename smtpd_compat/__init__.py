@@ -9,8 +9,8 @@ cannot be edited find the package under the old name after
 override.  `SMTPChannel` holds the conversation with one client (RFC 5321, with SIZE
 of RFC 1870, 8BITMIME of RFC 6152 and SMTPUTF8 of RFC 6531).  `DebuggingServer`
 prints messages, `PureProxy` relays them, `MailmanProxy` relays them past Mailman.
-All of them run in asyncore's loop, or in :func:`loop`, which does the same work for
-less.
+All of them run in asyncore's loop, or in ``loop(timeout=30.0, use_poll=False,
+map=None, count=None)``, which does the same work for less.
 """
 
 # Programs assign to this namespace (``smtpd.DEBUGSTREAM = sys.stderr``,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from functools import partial
 from types import MethodType
 
 TYPE_CHECKING = False
@@ -153,6 +154,16 @@ _HAS_VAR_POSITIONAL = 4  # inspect.CO_VARARGS
 
 #: How Python says that a function does not take what it is called with.
 _REFUSAL = re.compile(r"([\w<>]+)\(\) (takes |got an unexpected keyword argument)")
+
+
+def is_opaque(target: Any) -> bool:
+    """Whether *target*'s signature does not tell what it takes."""
+    while isinstance(target, partial):
+        target = target.func
+    function = getattr(target, "__func__", target)
+    code = getattr(function, "__code__", None)
+    code = code or getattr(type(function).__call__, "__code__", None)
+    return code is None or bool(code.co_flags & _HAS_VAR_POSITIONAL)
 
 
 def find_refuser(error: TypeError, target: Any, suspects: Iterable[str]) -> Any:

@@ -126,7 +126,7 @@ class SMTPChannel(
             self._smtpd_keep_lines_as_text()
             self._decode_data = True
         self._smtpd_is_finished = False
-        if getattr(server, "idle_timeout", None) is not None:
+        if isinstance(getattr(server, "idle_timeout", None), (int, float)):
             self._smtpd_last_heard = monotonic()
         self._set_rset_state()
         self.seen_greeting = ""
@@ -356,8 +356,14 @@ class SMTPChannel(
             }
             arguments = (handler, envelope, self.received_data, options)
             handler = _legacy.handle
-        if getattr(server, "worker_threads", 0) and server._smtpd_hand_to_worker(
-            partial(handler, *arguments), self._smtpd_answered
+        # A test's stand-in for a server may have any attribute, of any kind.
+        threads = getattr(server, "worker_threads", 0)
+        if (
+            isinstance(threads, int)
+            and threads
+            and server._smtpd_hand_to_worker(
+                partial(handler, *arguments), self._smtpd_answered
+            )
         ):
             self._smtpd_await_answer()
         else:

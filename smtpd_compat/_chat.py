@@ -208,6 +208,10 @@ class Chat(Reader):
         client's having what was pushed before.
         """
         corked = self._smtpd_corked
+        if corked and self._smtpd_is_special:
+            # The client has not taken what was sent before; nothing can leave now.
+            work()
+            return
         if corked:
             if self.producer_fifo:
                 self._smtpd_send_gathered()

@@ -237,7 +237,7 @@ class Commands:
             self.push("555 RCPT TO parameters not recognized or not implemented")
             return
         limit = getattr(self.smtp_server, "recipient_limit", None)
-        if limit is not None and len(self.rcpttos) >= limit:
+        if isinstance(limit, int) and len(self.rcpttos) >= limit:
             self.push("452 Too many recipients")
             return
         self.rcpttos.append(path[0])

@@ -11,7 +11,7 @@ from functools import partial
 
 import smtpd_compat
 
-from ._arguments import Arguments, find_refuser
+from ._arguments import Arguments, find_refuser, is_opaque
 from ._deprecations import warn_at, warn_of
 
 TYPE_CHECKING = False
@@ -54,7 +54,10 @@ def handle(
         try:
             return handler(*envelope, data, **options)
         except TypeError as error:
-            refuser = find_refuser(error, handler, ("process_message",))
+            # One that says itself what it takes has taken it: the error is its own.
+            refuser = None
+            if "keyword argument" in str(error) and is_opaque(handler):
+                refuser = find_refuser(error, handler, ("process_message",))
             if refuser is None:
                 raise
         plan = _HANDLERS.plan_as_ever(handler, refuser)

@@ -84,6 +84,8 @@ class _Watch:
         #: The descriptors of those to which something happened.
         self._changed: list[int] = []
         self._accept_later = False
+        #: Seconds until some server is to look for idle clients.
+        self._sweep_after: float | None = None
         #: Whether the selector would not take a descriptor.
         self.refused = False
 
@@ -92,6 +94,9 @@ class _Watch:
         self._look()
         if self._accept_later:
             timeout = _ACCEPT_RETRY if timeout is None else min(timeout, _ACCEPT_RETRY)
+        if self._sweep_after is not None:
+            after = self._sweep_after
+            timeout = after if timeout is None else min(timeout, after)
         started = monotonic()
         ready = self._selector.select(timeout)
         if not ready and (timeout is None or monotonic() - started < timeout / 2):
@@ -130,6 +135,7 @@ class _Watch:
     def _look(self) -> None:
         """Find out who wants what."""
         self._accept_later = False
+        self._sweep_after = None
         for fd in list(self._asked):
             self._ask(fd)
         while self._changed:
@@ -156,6 +162,9 @@ class _Watch:
             events |= self._read
         elif dispatcher.accepting:
             self._accept_later = True
+        idle_timeout = getattr(dispatcher, "idle_timeout", None)
+        if dispatcher.accepting and isinstance(idle_timeout, (int, float)):
+            self._sweep_after = min(idle_timeout / 10, self._sweep_after or 30.0)
         if dispatcher.writable() and not dispatcher.accepting:
             events |= self._write
         # Asking may have closed it.

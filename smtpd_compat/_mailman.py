@@ -9,7 +9,7 @@ import smtpd_compat
 
 from ._relay import PureProxy, reply_in
 from ._relaytext import NO_REPLY, answer, is_accepting, is_temporary
-from ._tracing import log_caught
+from ._tracing import log_caught, trace_if_possible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,15 +57,18 @@ class MailmanProxy(PureProxy):
     and as it is if there is no such list.
 
     :raises ValueError: if the keyword *enable_SMTPUTF8* is true.
+
+    Subclasses set, besides the attributes of `PureProxy`:
+
+    ``mailman_host``, ``mailman_port``
+        Where Mailman 3 listens for LMTP.
+    ``mailman_timeout``
+        Seconds for which Mailman 3 may be silent.  None: for ever.
     """
 
     worker_threads = 64
-
-    #: Where Mailman 3 listens for LMTP.
     mailman_host: str = "127.0.0.1"
     mailman_port: int = 8024
-
-    #: Seconds for which Mailman 3 may be silent.  None: for ever.
     mailman_timeout: float | None = 300.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -104,7 +107,7 @@ class MailmanProxy(PureProxy):
         try:
             offered = mailman.offer()
         except OSError as error:
-            print("got", error.__class__, file=smtpd_compat.DEBUGSTREAM)
+            trace_if_possible("got", error.__class__)
             return dict.fromkeys(rcpttos, reply_in(error))
         undecided = [reply for reply in offered.values() if _is_open(reply)]
         if undecided:
@@ -117,7 +120,7 @@ class MailmanProxy(PureProxy):
             refused.update(dict.fromkeys(lists, undecided[0]))
             return refused
         for to in lists:
-            print("sending message to", to, file=smtpd_compat.DEBUGSTREAM)
+            trace_if_possible("sending message to", to)
         strangers = []
         for to, reply in zip(lists, mailman.send()):
             if _is_unknown(reply):
@@ -136,11 +139,11 @@ class MailmanProxy(PureProxy):
         kwargs: Mapping[str, Any],
     ) -> Refused:
         """Send a message to upstream, if there is anybody to send it to."""
-        print("forwarding recips:", " ".join(rcpttos), file=smtpd_compat.DEBUGSTREAM)
+        trace_if_possible("forwarding recips:", " ".join(rcpttos))
         if not rcpttos:
             return {}
         refused = self._smtpd_forward(mailfrom, rcpttos, data, kwargs)
-        print("we got refusals:", refused, file=smtpd_compat.DEBUGSTREAM)
+        trace_if_possible("we got refusals:", refused)
         return dict(refused or {})
 
 

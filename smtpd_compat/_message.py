@@ -75,7 +75,8 @@ class MessageText:
 
 def peer_host(peer: Any) -> str | None:
     """The host in a socket's peer address; None where there is none (Unix sockets)."""
-    return peer[0] if peer else None
+    host = peer[0] if peer else None
+    return host if isinstance(host, str) else None
 
 
 def message_text(wire: bytes) -> bytes:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 
-import smtpd_compat
-
 from ._relaytext import (
     BAD_ADDRESS,
     NO_REPLY,
@@ -16,6 +14,7 @@ from ._relaytext import (
     is_sendable,
 )
 from ._server import SMTPServer
+from ._tracing import trace_if_possible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,12 +43,15 @@ class PureProxy(SMTPServer):
     an open relay.
 
     :raises ValueError: if the keyword *enable_SMTPUTF8* is true.
+
+    Subclasses set, besides the attributes of `SMTPServer`:
+
+    ``upstream_timeout``
+        Seconds for which upstream may be silent (RFC 5321, 4.5.3.2 asks for five
+        minutes, and more than that of the client, who waits for us).  None: for ever.
     """
 
     worker_threads = 64
-
-    #: Seconds for which upstream may be silent (RFC 5321, 4.5.3.2 asks for five
-    #: minutes, and more than that of the client, who waits for us).  None: for ever.
     upstream_timeout: float | None = 300.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,7 +75,7 @@ class PureProxy(SMTPServer):
         """
         data = insert_x_peer(data, peer)
         refused = self._smtpd_forward(mailfrom, rcpttos, data, kwargs)
-        print("we got some refusals:", refused, file=smtpd_compat.DEBUGSTREAM)
+        trace_if_possible("we got some refusals:", refused)
         return answer(rcpttos, refused)
 
     def _smtpd_forward(
@@ -119,13 +121,13 @@ class PureProxy(SMTPServer):
             finally:
                 quit_quickly(connection)
         except smtplib.SMTPRecipientsRefused as error:
-            print("got SMTPRecipientsRefused", file=smtpd_compat.DEBUGSTREAM)
+            trace_if_possible("got SMTPRecipientsRefused")
             # Also raised when upstream goes away after one of them: nobody got the
             # message, and the last reply holds for those that it does not list.
             last = [NO_REPLY, *error.recipients.values()][-1]
             return {to: error.recipients.get(to, last) for to in rcpttos}
         except (OSError, smtplib.SMTPException) as error:
-            print("got", error.__class__, file=smtpd_compat.DEBUGSTREAM)
+            trace_if_possible("got", error.__class__)
             return dict.fromkeys(rcpttos, reply_in(error))
 
 
@@ -214,5 +216,5 @@ def quit_quickly(connection: smtplib.SMTP) -> None:
             sock.settimeout(_QUIT_TIMEOUT)
         connection.quit()
     except (OSError, smtplib.SMTPException) as error:
-        print("got", error.__class__, file=smtpd_compat.DEBUGSTREAM)
+        trace_if_possible("got", error.__class__)
         connection.close()

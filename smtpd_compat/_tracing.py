@@ -33,6 +33,14 @@ def trace(*things: object) -> None:
     show(*things, file=smtpd_compat.DEBUGSTREAM)
 
 
+def trace_if_possible(*things: object) -> None:
+    """As `trace`, where a stream that fails must not undo what has been done."""
+    try:
+        trace(*things)
+    except (OSError, ValueError):
+        pass
+
+
 def show(*things: object, file: Any = None) -> None:
     """Print *things*; with escapes where *file* has no such characters."""
     try:

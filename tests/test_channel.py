@@ -7,6 +7,7 @@ import io
 import socket
 import tracemalloc
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -916,7 +917,7 @@ def test_recipients_are_not_limited_unless_a_class_says_so() -> None:
         OSError(9, "bad"),
         250,
         2.5,
-        object(),
+        pytest.param(object(), id="an object"),
         ["250 OK"],
     ],
     ids=repr,
@@ -1540,3 +1541,37 @@ def test_received_lines_stay_empty_while_a_message_arrives() -> None:
         assert channel.num_bytes == len(b"half a message\r\n, and half a line")
         assert channel.received_lines == []
         channel.close()
+
+
+def test_a_handler_that_says_what_it_takes_is_never_called_twice() -> None:
+    """A TypeError from what it calls is its own, also where that is an old handler."""
+    called: list[Any] = []
+
+    class Old:
+        def process_message(self, peer: Any, mailfrom: Any, to: Any, data: Any) -> None:
+            raise AssertionError("not reached: refuses the keyword arguments")
+
+    class Dispatches(Server):
+        def process_message(
+            self, peer: Any, mailfrom: Any, rcpttos: Any, data: Any, **kwargs: Any
+        ) -> None:
+            called.append(data)
+            Old().process_message(peer, mailfrom, rcpttos, data, **kwargs)
+
+    with serving(Dispatches) as server, connected(server) as client:
+        start_data(client)
+        assert client.say(b"x\r\n.").startswith(b"451 ")
+    assert called == [b"x"]
+
+
+def test_a_stand_in_for_a_server_may_have_any_attribute() -> None:
+    stand_in = mock.Mock()
+    stand_in.process_message.return_value = None
+    near, far = socket.socketpair()
+    with near, far:
+        channel = smtpd_compat.SMTPChannel(stand_in, near, ("c", 1), map={})
+        far.sendall(b"HELO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\n")
+        channel.handle_read()
+        assert far.recv(1000).endswith(b"<CR><LF>.<CR><LF>\r\n250 OK\r\n")
+        channel.close()
+    assert stand_in.process_message.call_args[0][1:] == ("a@b", ["c@d"], b"x")

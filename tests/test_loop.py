@@ -17,7 +17,7 @@ import pytest
 import smtpd_compat
 from smtpd_compat import asyncore
 from tests.support.keeping import Channel, Server
-from tests.support.serving import address, looping
+from tests.support.serving import address, looping, serving
 from tests.support.talking import PATIENCE, Client, Stage, on_stage
 
 OK = b"250 OK\r\n"
@@ -599,3 +599,18 @@ def test_a_child_that_holds_a_closed_connection_does_not_keep_the_loop_busy(
             os.close(write_end)
             os.close(read_end)
             os.waitpid(child, 0)
+
+
+def test_idle_clients_are_left_though_the_loop_may_wait_for_ever() -> None:
+    class Impatient(smtpd_compat.SMTPServer):
+        idle_timeout = 0.2
+
+    def loop(timeout: float, map: dict[int, Any]) -> None:
+        smtpd_compat.loop(None, map=map)
+
+    with serving(Impatient, loop=loop) as server:
+        with socket.create_connection(address(server), timeout=20) as client:
+            with client.makefile("rb") as heard:
+                assert heard.readline().startswith(b"220 ")
+                assert heard.readline().startswith(b"421 ")
+                assert heard.readline() == b""

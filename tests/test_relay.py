@@ -477,3 +477,18 @@ def test_while_upstream_keeps_one_client_waiting_the_others_are_served() -> None
                     released.set()
                     assert slow.getreply() == (250, b"OK")
         assert recipients(server) == [ALICE]
+
+
+def test_a_debug_stream_that_fails_does_not_undo_what_was_delivered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Full:
+        def write(self, text: str) -> None:
+            raise OSError("no space left on device")
+
+    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", Full())
+    relay = smtpd_compat.PureProxy.__new__(smtpd_compat.PureProxy)
+    relay._deliver = lambda *args: {"c@d": (550, b"no")}  # type: ignore[method-assign]
+    reply = relay.process_message(("c", 1), "a@b", ["b@d", "c@d"], b"x")
+    assert reply is not None
+    assert reply.startswith("554")

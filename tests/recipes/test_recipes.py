@@ -122,6 +122,9 @@ def test_mail_needs_tls_and_a_password(
         client.starttls(context=trust(certificate))
         with pytest.raises(smtplib.SMTPAuthenticationError):
             client.login("ann", "wrong")
+        for nobody in ("\0nobody\0", "\0ann\0", "\0ann\0p\xe9"):
+            initial = base64.b64encode(nobody.encode()).decode()
+            assert client.docmd("AUTH", "PLAIN " + initial)[0] == 535
         client.login("ann", "correct horse")
         client.sendmail("a@example.org", ["b@example.com"], "Subject: Hi\n\nHello")
     assert "b@example.com" in capsys.readouterr().out
