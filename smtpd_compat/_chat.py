@@ -36,6 +36,8 @@ class Chat(Reader):
     _smtpd_deferred: Callable[[], None] | None = None
     #: Whether one of these, a close or unsent output may keep it from being read.
     _smtpd_is_special = False
+    #: The last output did not all go out.
+    _smtpd_is_choked = False
     #: Silent, and does not even take the farewell.
     _smtpd_is_abandoned = False
     #: Tells `smtpd_compat.loop` that this channel, by descriptor, wants to be asked.
@@ -198,7 +200,9 @@ class Chat(Reader):
         if sent < len(output):
             unsent.appendleft(output[sent:])
             self._smtpd_is_special = True
+            self._smtpd_is_choked = True
             return False
+        self._smtpd_is_choked = False
         return True
 
     def _smtpd_ungathered(self, work: Callable[[], object]) -> None:
@@ -208,7 +212,7 @@ class Chat(Reader):
         client's having what was pushed before.
         """
         corked = self._smtpd_corked
-        if corked and self._smtpd_is_special:
+        if corked and self._smtpd_is_choked:
             # The client has not taken what was sent before; nothing can leave now.
             work()
             return
@@ -233,6 +237,8 @@ class Chat(Reader):
         if self.producer_fifo:
             self._smtpd_is_special = True
             self._smtpd_tell()
+        else:
+            self._smtpd_is_choked = False
 
     def _smtpd_send_at_once(self) -> None:
         """Have short segments not wait for an acknowledgement (Nagle's algorithm)."""

@@ -6,6 +6,7 @@ pays one look-up; the author hears of it in one DeprecationWarning.
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import partial
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # process_message up to 3.4: four arguments, and the message is text
 
 _ENVELOPE = ["peer", "mailfrom", "rcpttos"]
+_REFUSES_OPTIONS = re.compile("keyword argument '(mail|rcpt)_options'|no keyword arg")
 _HANDLERS = Arguments(
     [*_ENVELOPE, "data"],
     ["mail_options", "rcpt_options"],
@@ -56,7 +58,7 @@ def handle(
         except TypeError as error:
             # One that says itself what it takes has taken it: the error is its own.
             refuser = None
-            if "keyword argument" in str(error) and is_opaque(handler):
+            if _REFUSES_OPTIONS.search(str(error)) and is_opaque(handler):
                 refuser = find_refuser(error, handler, ("process_message",))
             if refuser is None:
                 raise

@@ -25,6 +25,9 @@ _SELECT_HOLDS = 512 if sys.platform == "win32" else 1024
 #: Seconds between two looks at a server that cannot accept for now.
 _ACCEPT_RETRY = 0.5
 
+#: Seconds between two looks for idle clients, at the least.
+_SWEEP_PAUSE = 0.1
+
 #: A channel that leaves these alone says itself when it has changed.
 _TELLING = ("readable", "writable", "initiate_send", "del_channel", "close_when_done")
 
@@ -164,7 +167,8 @@ class _Watch:
             self._accept_later = True
         idle_timeout = getattr(dispatcher, "idle_timeout", None)
         if dispatcher.accepting and isinstance(idle_timeout, (int, float)):
-            self._sweep_after = min(idle_timeout / 10, self._sweep_after or 30.0)
+            after = max(idle_timeout / 10, _SWEEP_PAUSE)
+            self._sweep_after = min(after, self._sweep_after or 30.0)
         if dispatcher.writable() and not dispatcher.accepting:
             events |= self._write
         # Asking may have closed it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from typing import Any
@@ -658,3 +659,27 @@ def test_workers_hand_over_the_same_arguments_as_the_loop() -> None:
             else:
                 assert message.data == b"hello"
                 assert set(message.options) == {"mail_options", "rcpt_options"}
+
+
+def test_a_command_of_ones_own_behind_a_workers_message_is_answered() -> None:
+    class Speaks(smtpd_compat.SMTPChannel):
+        def smtp_XFOO(self, arg: Any) -> None:
+            self.push("250 foo")
+
+    class Works(smtpd_compat.SMTPServer):
+        channel_class = Speaks
+        worker_threads = 1
+
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            pass
+
+    with serving(Works) as server:
+        with socket.create_connection(address(server), timeout=20) as client:
+            client.sendall(
+                b"HELO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\nXFOO\r\n"
+            )
+            with client.makefile("rb") as heard:
+                while not heard.readline().startswith(b"354 "):
+                    pass
+                assert heard.readline() == b"250 OK\r\n"
+                assert heard.readline() == b"250 foo\r\n"
