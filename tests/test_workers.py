@@ -675,9 +675,8 @@ def test_a_command_of_ones_own_behind_a_workers_message_is_answered() -> None:
 
     with serving(Works) as server:
         with socket.create_connection(address(server), timeout=20) as client:
-            client.sendall(
-                b"HELO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\nXFOO\r\n"
-            )
+            client.sendall(b"HELO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n")
+            client.sendall(b"DATA\r\nx\r\n.\r\nXFOO\r\n")
             with client.makefile("rb") as heard:
                 while not heard.readline().startswith(b"354 "):
                     pass
