@@ -156,13 +156,17 @@ _HAS_VAR_POSITIONAL = 4  # inspect.CO_VARARGS
 _REFUSAL = re.compile(r"([\w<>]+)\(\) (takes |got an unexpected keyword argument)")
 
 
-def is_opaque(target: Any) -> bool:
-    """Whether *target*'s signature does not tell what it takes."""
+def code_of(target: Any) -> CodeType | None:
+    """The code that a call of *target* runs; None if it is not Python's."""
     while isinstance(target, partial):
         target = target.func
-    function = getattr(target, "__func__", target)
-    code = getattr(function, "__code__", None)
-    code = code or getattr(type(function).__call__, "__code__", None)
+    code = init_code(target) or getattr(target, "__code__", None)
+    return code or getattr(type(target).__call__, "__code__", None)
+
+
+def is_opaque(target: Any) -> bool:
+    """Whether *target*'s signature does not tell what it takes."""
+    code = code_of(target)
     return code is None or bool(code.co_flags & _HAS_VAR_POSITIONAL)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import smtpd_compat
 
-from ._arguments import init_code
+from ._arguments import code_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def warn_of(thing: Any, message: str) -> None:
     if text in _warned:
         return
     _warned.add(text)
-    code = init_code(thing) or getattr(thing, "__code__", None)
-    code = code or getattr(type(thing).__call__, "__code__", None)
+    code = code_of(thing)
     if code is None:
         _warn_at_frame(text, _users_frame())
     else:

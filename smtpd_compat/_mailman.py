@@ -180,7 +180,7 @@ class _Mailman2:
         self._rcpttos = rcpttos
         if isinstance(data, bytes):
             data = data.decode("utf-8", "surrogateescape")
-        self._smtpd_text = data
+        self._text = data
         self._lists: list[tuple[str, str]] = []
 
     def close(self) -> None:
@@ -213,7 +213,7 @@ class _Mailman2:
     def _enqueue(self, name: str, command: str) -> Reply:
         purpose, subject = _MAILMAN_2_COMMANDS[command]
         try:
-            message = self._message.Message(StringIO(self._smtpd_text))
+            message = self._message.Message(StringIO(self._text))
             if not message.get("from"):
                 message["From"] = self._mailfrom
             if not message.get("date"):
