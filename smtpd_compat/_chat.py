@@ -273,20 +273,14 @@ class Chat(Reader):
 
 
 #: The hooks that a subclass or a patch may replace, as they were.
-_OWN: dict[str, Any] = {}
-
-
-def remember_own(cls: type, *hooks: str) -> None:
-    """Note *cls*'s *hooks* for `Chat._smtpd_is_own`."""
-    _OWN.update((hook, getattr(cls, hook)) for hook in hooks)
-
-
-remember_own(
-    Chat,
-    "close_when_done",
-    "del_channel",
-    "handle_error",
-    "initiate_send",
-    "readable",
-    "writable",
-)
+_OWN = {
+    hook: getattr(Chat, hook)
+    for hook in (
+        "close_when_done",
+        "del_channel",
+        "handle_error",
+        "initiate_send",
+        "readable",
+        "writable",
+    )
+}

@@ -117,11 +117,10 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
             self.close()
             raise
         now = smtpd_compat.time.ctime(smtpd_compat.time.time())
-        print(
+        trace(
             f"{self.__class__.__name__} started at {now}\n"
             f"\tLocal addr: {localaddr}\n"
-            f"\tRemote addr:{remoteaddr}",
-            file=smtpd_compat.DEBUGSTREAM,
+            f"\tRemote addr:{remoteaddr}"
         )
 
     # Hooks of the handler's author
