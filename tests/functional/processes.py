@@ -147,6 +147,10 @@ def _wait_for_greeting(process: subprocess.Popen[str], host: str, port: int) -> 
         try:
             with socket.create_connection((host, port), PATIENCE) as client:
                 assert client.recv(4).startswith(b"220")
+                client.shutdown(socket.SHUT_WR)
+                # Until the server has closed its end, a signal would meet it at that.
+                while client.recv(4096):
+                    pass
                 return
         except ConnectionRefusedError:
             pass
