@@ -1,46 +1,75 @@
 """The ``smtpd`` module that Python 3.12 removed, for today's Python.
 
 Change ``import smtpd`` to ``import smtpd_compat as smtpd``; on the command line,
-type ``python -m smtpd_compat`` where you typed ``python -m smtpd``.  Programs that
-cannot be edited find the package under the old name after
-:func:`install_as_smtpd`.
+type ``python -m smtpd_compat`` where you typed ``python -m smtpd``.
 
 `SMTPServer` listens and hands every message to its ``process_message``, which you
 override.  `SMTPChannel` holds the conversation with one client (RFC 5321, with SIZE
 of RFC 1870, 8BITMIME of RFC 6152 and SMTPUTF8 of RFC 6531).  `DebuggingServer`
 prints messages, `PureProxy` relays them, `MailmanProxy` relays them past Mailman.
-All of them run in asyncore's loop, or in ``loop(timeout=30.0, use_poll=False,
-map=None, count=None)``, which does the same work for less.
+
+Besides the classes there are:
+
+``loop(timeout=30.0, use_poll=False, map=None, count=None)``
+    Serves as ``asyncore.loop`` does, for less: idle connections cost it nothing.
+``install_as_smtpd()``
+    Lets ``import smtpd`` find this package, for code that cannot be edited.
+``usage(code, msg='')``, ``parseargs()``, ``Options``
+    The command line's.
+
+Programs assign to these names, which takes effect everywhere:
+
+``DEBUGSTREAM``
+    Where the conversation is traced, any object with ``write``; it drops what it
+    gets, unless ``-d`` has put standard error in its place.
+``__version__``
+    The text that the 220 banner and ``-V`` show (`str`).
+``program``
+    The command's own name, for its help (`str`).
+
+``DATA_SIZE_DEFAULT``
+    Octets that a message may have where nothing else is said (`int`, 32 MiB).
 """
 
 # Programs assign to this namespace (``smtpd.DEBUGSTREAM = sys.stderr``,
 # ``smtpd.socket = fake``) and expect the assignment to take effect everywhere.  So
-# every name that they may assign is bound here, before the submodules are imported,
-# and the submodules read ``smtpd_compat.NAME`` at the moment of use.
+# whatever they may assign is looked up here, as ``smtpd_compat.NAME``, at the moment
+# of use.
+#
+# What takes long to load is loaded when it is first asked for: most of what ``-V``,
+# or the import of a module with one test that needs a server, would cost is asyncore
+# and what that imports.
 
 from __future__ import annotations
 
-import collections as collections
 import errno as errno
 import os as os
-import socket as socket
 import sys as sys
 import time as time
-import warnings
-from warnings import warn as warn
-
-with warnings.catch_warnings():
-    # The standard library's copies warn from 3.10 on; users of this package have
-    # already acted on that warning.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import asynchat as asynchat
-    import asyncore as asyncore
 
 from ._tracing import Devnull as Devnull
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import collections as collections
+    import getopt as getopt
+    import socket as socket
     from typing import Any, TextIO
+    from warnings import warn as warn
+
+    from ._asyncore import asynchat as asynchat
+    from ._asyncore import asyncore as asyncore
+    from ._channel import SMTPChannel as SMTPChannel
+    from ._commandline import Options as Options
+    from ._commandline import parseargs as parseargs
+    from ._commandline import usage as usage
+    from ._debugging import DebuggingServer as DebuggingServer
+    from ._legacy import install_as_smtpd as install_as_smtpd
+    from ._loop import loop as loop
+    from ._mailman import MailmanProxy as MailmanProxy
+    from ._relay import PureProxy as PureProxy
+    from ._server import SMTPServer as SMTPServer
+del TYPE_CHECKING
 
 __all__ = [  # noqa: RUF022 - the order of the original
     "SMTPChannel",
@@ -50,60 +79,56 @@ __all__ = [  # noqa: RUF022 - the order of the original
     "MailmanProxy",
 ]
 
-#: What stands behind a command's own name, see `usage`.
 program: str = sys.argv[0] if sys.argv else ""
 
-#: The text that the 220 banner and ``-V`` show; programs assign their own.
 __version__: str = "Python SMTP proxy version 0.3"
 
-#: Where the conversation is traced; any object with ``write``.
 DEBUGSTREAM: Devnull | TextIO | Any = Devnull()
 
 NEWLINE: str = "\n"
 COMMASPACE: str = ", "
 
-#: Octets that a message may have where nothing else is said (32 MiB).
 DATA_SIZE_DEFAULT: int = 33554432
 
-from ._channel import SMTPChannel
-from ._commandline import Options as Options
-from ._commandline import parseargs as parseargs
-from ._commandline import usage as usage
-from ._debugging import DebuggingServer
-from ._legacy import install_as_smtpd as install_as_smtpd
-from ._loop import loop as loop
-from ._mailman import MailmanProxy
-from ._relay import PureProxy
-from ._server import SMTPServer
-
-for _public in (
-    SMTPChannel,
-    SMTPServer,
-    DebuggingServer,
-    PureProxy,
-    MailmanProxy,
-    Devnull,
-    Options,
-    parseargs,
-    usage,
-):
-    _public.__module__ = __name__
-del _public, TYPE_CHECKING
+_LOADED_WHEN_ASKED_FOR = {
+    "SMTPChannel": "._channel",
+    "SMTPServer": "._server",
+    "DebuggingServer": "._debugging",
+    "PureProxy": "._relay",
+    "MailmanProxy": "._mailman",
+    "install_as_smtpd": "._legacy",
+    "loop": "._loop",
+    "Options": "._commandline",
+    "parseargs": "._commandline",
+    "usage": "._commandline",
+    "asynchat": "._asyncore",
+    "asyncore": "._asyncore",
+    "get_addr_spec": "email._header_value_parser",
+    "get_angle_addr": "email._header_value_parser",
+    "warn": "warnings",
+}
+_MODULES_LOADED_WHEN_ASKED_FOR = ("collections", "getopt", "socket")
 
 
 def __getattr__(name: str) -> Any:
-    """Names that the module had and that no server needs, loaded when asked for."""
-    if name == "EMPTYSTRING":
+    from importlib import import_module
+
+    value: Any
+    if name in _LOADED_WHEN_ASKED_FOR:
+        value = getattr(import_module(_LOADED_WHEN_ASKED_FOR[name], __name__), name)
+    elif name in _MODULES_LOADED_WHEN_ASKED_FOR:
+        value = import_module(name)
+    elif name == "EMPTYSTRING":
         from ._deprecations import warn_here
 
         warn_here("EMPTYSTRING is gone from smtpd since Python 3.5, write ''")
         return ""
-    if name == "getopt":
-        import getopt
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Unless another thread has assigned something meanwhile.
+    return globals().setdefault(name, value)
 
-        return getopt
-    if name in ("get_addr_spec", "get_angle_addr"):
-        from email import _header_value_parser
 
-        return getattr(_header_value_parser, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    later = {*_LOADED_WHEN_ASKED_FOR, *_MODULES_LOADED_WHEN_ASKED_FOR}
+    return sorted(later.union(globals()))

@@ -11,10 +11,11 @@ import smtpd_compat
 from . import _legacy
 from ._chat import Chat
 from ._commands import Commands
+from ._hosts import host_name
 from ._message import MessageText, message_text, utf8
 from ._old_names import ForwardsToSocket, OldChannelNames, starts_empty
 from ._text_lines import TextLines
-from ._tracing import host_name, trace, tracing
+from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class SMTPChannel(
         Octets that a command line may have (RFC 5321, 4.5.3.1.4), 512, and the same for
         each command of a session that began with EHLO.
     """
+
+    __module__ = "smtpd_compat"
 
     COMMAND = 0
     DATA = 1

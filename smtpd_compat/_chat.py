@@ -10,8 +10,8 @@ from __future__ import annotations
 from time import monotonic
 
 import smtpd_compat
-from smtpd_compat import asynchat, asyncore
 
+from ._asyncore import asynchat, asyncore
 from ._reading import Reader
 from ._tracing import log_caught
 

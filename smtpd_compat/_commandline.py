@@ -1,13 +1,12 @@
-"""The command line: ``python -m smtpd_compat``."""
+"""The command line: ``python -m smtpd_compat``.
+
+``-h``, ``-V`` and bad usage need no server; so what a server takes is imported where it
+is used.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
-
 import smtpd_compat
-
-from . import _legacy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ _LIMITS = {"idle_timeout": 300.0, "connection_limit": 8192, "recipient_limit": 1
 
 class Options:
     """What the command line asked for; the class holds the defaults."""
+
+    __module__ = "smtpd_compat"
 
     setuid: bool = True
     classname: str = "PureProxy"
@@ -153,6 +154,9 @@ def _host_and_port(which: str, spec: str) -> tuple[str, int]:
         usage(1, f"Bad {which} port: {spec}")
 
 
+usage.__module__ = parseargs.__module__ = Options.__module__
+
+
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM.
 
@@ -163,6 +167,8 @@ def main() -> None:
     # Mail shows up when it arrives, also where standard output is a pipe or a file.
     if hasattr(smtpd_compat.sys.stdout, "reconfigure"):
         smtpd_compat.sys.stdout.reconfigure(line_buffering=True)
+    import signal
+
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         server = _start(_load(options.classname), options)
@@ -194,7 +200,7 @@ def _load(name: str) -> Any:
         module: Any = smtpd_compat
     else:
         try:
-            _legacy.install_as_smtpd()
+            smtpd_compat.install_as_smtpd()
             module = __import__(module_name, fromlist=[""])
         except ImportError as error:
             _fail(f"Cannot import the class {name}: {error}")
@@ -206,11 +212,13 @@ def _load(name: str) -> Any:
 
 def _start(cls: Any, options: Options) -> Any:
     """Make the server, with as many arguments as its class takes."""
+    from ._legacy import construct
+
     size_limit = options.size_limit
     if size_limit is None:
         size_limit = smtpd_compat.DATA_SIZE_DEFAULT
     try:
-        server, left_out = _legacy.construct(
+        server, left_out = construct(
             cls,
             (
                 ("localaddr", (options.localhost, options.localport)),
@@ -234,13 +242,8 @@ def _become_nobody() -> None:
         import pwd
     except ImportError:
         _fail('Cannot import module "pwd"; try running with -n option.')
-    # Nobody may not be able to read the standard library; root's is often private.
-    import selectors  # noqa: F401
-    import smtplib  # noqa: F401
-    import traceback  # noqa: F401
-
-    from . import _encoded_words, _lmtp, _workers  # noqa: F401
-
+    _load_everything()
+    os = smtpd_compat.os
     nobody = pwd.getpwnam("nobody")
     try:
         os.setgroups([])
@@ -248,3 +251,20 @@ def _become_nobody() -> None:
         os.setuid(nobody.pw_uid)
     except PermissionError:
         _fail('Cannot setuid "nobody"; try running with -n option.')
+
+
+def _load_everything() -> None:
+    """Import what is imported when it is needed.
+
+    Nobody may not be able to read the standard library; root's is often private.
+    """
+    import importlib
+    import inspect  # noqa: F401
+    import pkgutil
+    import selectors  # noqa: F401
+    import smtplib  # noqa: F401
+    import traceback  # noqa: F401
+
+    for module in pkgutil.iter_modules(smtpd_compat.__path__):
+        if module.name != "__main__":
+            importlib.import_module(f"{smtpd_compat.__name__}.{module.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._message import peer_host
+from ._hosts import peer_host
 from ._server import SMTPServer
 from ._tracing import show
 
@@ -17,6 +17,8 @@ class DebuggingServer(SMTPServer):
     Arguments are those of `SMTPServer`.  The lines of a message given as ``bytes``
     are printed as the ``repr`` of each, so that a terminal shows what came.
     """
+
+    __module__ = "smtpd_compat"
 
     def process_message(
         self,

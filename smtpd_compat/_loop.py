@@ -10,8 +10,7 @@ from __future__ import annotations
 import sys
 from time import monotonic
 
-from smtpd_compat import asyncore
-
+from ._asyncore import asyncore
 from ._chat import Chat
 
 TYPE_CHECKING = False

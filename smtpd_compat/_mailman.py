@@ -66,6 +66,8 @@ class MailmanProxy(PureProxy):
         Seconds for which Mailman 3 may be silent.  None: for ever.
     """
 
+    __module__ = "smtpd_compat"
+
     worker_threads = 64
     mailman_host: str = "127.0.0.1"
     mailman_port: int = 8024

@@ -73,12 +73,6 @@ class MessageText:
         self._text.write(text)
 
 
-def peer_host(peer: Any) -> str | None:
-    """The host in a socket's peer address; None where there is none (Unix sockets)."""
-    host = peer[0] if peer else None
-    return host if isinstance(host, str) else None
-
-
 def message_text(wire: bytes) -> bytes:
     """Translate a whole message."""
     return _translate(wire[1:] if wire.startswith(b".") else wire)

@@ -5,7 +5,7 @@ The input is not sliced anew for every line; a position moves through it.
 
 from __future__ import annotations
 
-from smtpd_compat import asynchat
+from ._asyncore import asynchat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

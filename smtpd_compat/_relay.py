@@ -51,6 +51,8 @@ class PureProxy(SMTPServer):
         minutes, and more than that of the client, who waits for us).  None: for ever.
     """
 
+    __module__ = "smtpd_compat"
+
     worker_threads = 64
     upstream_timeout: float | None = 300.0
 

@@ -6,9 +6,10 @@ import errno
 from time import monotonic
 
 import smtpd_compat
-from smtpd_compat import asyncore
 
+from ._asyncore import asyncore
 from ._channel import SMTPChannel
+from ._hosts import family_and_type
 from ._legacy import every_interface, open_channel
 from ._loop import select_cannot_hold
 from ._old_names import ForwardsToSocket
@@ -69,6 +70,8 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         Connections that may wait to be accepted.
     """
 
+    __module__ = "smtpd_compat"
+
     channel_class: type[SMTPChannel] = SMTPChannel
     connection_limit: int | None = None
     idle_timeout: float | None = None
@@ -109,7 +112,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         try:
             if localaddr[0] == "":
                 every_interface(type(self))
-            self.create_socket(*_family_and_type(localaddr))
+            self.create_socket(*family_and_type(localaddr))
             self.set_reuse_addr()
             self.bind(localaddr)
             self.listen(self.listen_backlog)
@@ -265,16 +268,6 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         for descriptor, entry in list(self._map.items()):
             if entry is not self and getattr(entry, "socket", None) is conn:
                 del self._map[descriptor]
-
-
-def _family_and_type(localaddr: Any) -> tuple[int, int]:
-    socket = smtpd_compat.socket
-    host, *rest = localaddr
-    if host == "":
-        return socket.AF_INET, socket.SOCK_STREAM
-    kind: Any = {"type": socket.SOCK_STREAM}
-    found = socket.getaddrinfo(host, *rest, **kind)
-    return found[0][0], found[0][1]
 
 
 def _refuse(conn: Any, reply: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What is told to those who look on: debug stream, asyncore's log, our own name."""
+"""What is told to those who look on: the debug stream, asyncore's log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 class Devnull:
     """A text stream that forgets what is written to it."""
+
+    __module__ = "smtpd_compat"
 
     def write(self, msg: str) -> None:
         """Drop *msg*."""
@@ -66,18 +68,3 @@ def log_caught(dispatcher: Any, outcome: str) -> None:
         dispatcher.log_info(f"{said} {dispatcher!r} ({kind}:{value} {where})", "error")
     except Exception:  # noqa: BLE001 - a __repr__, a __str__, or what cannot be encoded
         dispatcher.log_info(f"{said} {id(dispatcher):#x} ({kind} {where})", "error")
-
-
-_REAL_GETFQDN = smtpd_compat.socket.getfqdn
-_fqdn: str | None = None
-
-
-def host_name() -> str:
-    """``socket.getfqdn()``, which may ask a name server, so only once."""
-    global _fqdn
-    getfqdn = smtpd_compat.socket.getfqdn
-    if getfqdn is not _REAL_GETFQDN:
-        return getfqdn()
-    if _fqdn is None:
-        _fqdn = getfqdn()
-    return _fqdn

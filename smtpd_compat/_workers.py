@@ -12,8 +12,8 @@ import errno
 import threading
 
 import smtpd_compat
-from smtpd_compat import asyncore
 
+from ._asyncore import asyncore
 from ._loop import select_cannot_hold
 
 TYPE_CHECKING = False

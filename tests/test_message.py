@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from smtpd_compat._message import MessageText, message_text, peer_host, utf8
+from smtpd_compat._hosts import peer_host
+from smtpd_compat._message import MessageText, message_text, utf8
 
 
 def fed(pieces: list[bytes]) -> bytes:

@@ -351,3 +351,79 @@ def test_the_loop_of_the_command_line_sees_an_assigned_DEBUGSTREAM() -> None:
     )
     assert done.stderr.startswith(b"Stop started at ")
     assert done.returncode == 0
+
+
+# Names that are loaded when they are first asked for
+
+
+def _fresh(program: str) -> str:
+    """What *program* prints, in an interpreter that has imported nothing yet."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        check=True,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        encoding="utf-8",
+    )
+    return done.stdout
+
+
+def test_dir_lists_every_name_and_every_name_is_there() -> None:
+    program = (
+        "import smtpd_compat as smtpd\n"
+        "names = dir(smtpd)\n"
+        "missing = [n for n in names if getattr(smtpd, n, None) is None]\n"
+        "print(set(missing) - {'__cached__'})\n"
+        "print(*(n for n in names if not n.startswith('_')))\n"
+    )
+    missing, names = _fresh(program).splitlines()
+    assert missing == "set()"
+    shown = {name for name in vars(smtpd_compat) if not name.startswith("_")}
+    assert shown - {"annotations"} <= set(names.split())
+
+
+def test_the_import_loads_no_asyncore() -> None:
+    program = (
+        "import sys, smtpd_compat\n"
+        "print({'asyncore', 'socket', 're'} & set(sys.modules))\n"
+        "smtpd_compat.SMTPServer\n"
+        "print({'asyncore', 'socket', 're'} - set(sys.modules))\n"
+    )
+    assert _fresh(program) == "set()\nset()\n"
+
+
+def test_star_imports_the_five_classes() -> None:
+    program = "from smtpd_compat import *\nprint(*(n for n in dir() if n[0] != '_'))"
+    assert sorted(_fresh(program).split()) == sorted(smtpd_compat.__all__)
+
+
+def test_what_is_assigned_before_a_class_is_loaded_holds() -> None:
+    program = (
+        "import socket, types, smtpd_compat as smtpd\n"
+        "class Fake:\n"
+        "    getaddrinfo = staticmethod(lambda *a, **k: 1 / 0)\n"
+        "    def __getattr__(self, name): return getattr(socket, name)\n"
+        "smtpd.socket = fake = Fake()\n"
+        "try:\n"
+        "    smtpd.SMTPServer(('localhost', 0), None)\n"
+        "except ZeroDivisionError:\n"
+        "    print(smtpd.socket is fake)\n"
+    )
+    assert _fresh(program) == "True\n"
+
+
+def test_a_name_that_the_module_never_had_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'smtpd_compat' has no attribute 'nope'"):
+        smtpd_compat.nope  # noqa: B018
+
+
+def test_a_host_name_that_was_patched_while_loading_is_forgotten() -> None:
+    program = (
+        "import socket, smtpd_compat as smtpd\n"
+        "real, socket.getfqdn = socket.getfqdn, lambda: 'patched'\n"
+        "from smtpd_compat._hosts import host_name\n"
+        "print(host_name())\n"
+        "socket.getfqdn = real\n"
+        "print(host_name() == real())\n"
+    )
+    assert _fresh(program) == "patched\nTrue\n"

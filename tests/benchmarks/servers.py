@@ -49,6 +49,7 @@ class Server:
     command_line: tuple[str, ...] = ()
     show_version: tuple[str, ...] = ()
     import_only: tuple[str, ...] = ()
+    import_server: tuple[str, ...] = ()
 
     def argv(self, role: str) -> list[str]:
         """The command for *role*: the name of one of the command fields.
@@ -76,6 +77,7 @@ def _smtpd(name: str, title: str, module: str, version: str, **more: Any) -> Ser
         version,
         program=("-m", PROGRAMS + "asyncore_program", module),
         import_only=("-c", f"import {module}"),
+        import_server=("-c", f"from {module} import SMTPServer"),
         **{
             "command_line": ("-m", module, "-n", "-c", counting, "127.0.0.1:{port}"),
             "show_version": ("-m", module, "-V"),
@@ -95,6 +97,7 @@ def _aiosmtpd(version: str) -> Server:
         command_line=("-m", "aiosmtpd", "-n", "-l", "127.0.0.1:{port}", "-c", handler),
         show_version=("-m", "aiosmtpd", "--version"),
         import_only=("-c", "import aiosmtpd.controller"),
+        import_server=("-c", "import aiosmtpd.controller"),
     )
 
 
@@ -108,6 +111,7 @@ def _do_nothing(version: str, requirements: tuple[str, ...] = ()) -> Server:
         program=("-m", PROGRAMS + "do_nothing"),
         show_version=("-c", "pass"),
         import_only=("-c", "import asyncore, asynchat"),
+        import_server=("-c", "import asyncore, asynchat"),
     )
 
 
@@ -160,6 +164,7 @@ HERE = Server(
     command_line=SERVERS[0].command_line,
     show_version=SERVERS[0].show_version,
     import_only=SERVERS[0].import_only,
+    import_server=SERVERS[0].import_server,
 )
 
 

@@ -34,6 +34,8 @@ if __name__ == "__main__":
         import smtpd_compat
 
         smtpd_compat.install_as_smtpd()
+        # Loaded by the package, it does not warn that it will go.
+        smtpd_compat.asyncore  # noqa: B018
     import asyncore
 
     asyncore.loop = announce_port(asyncore.loop)
