@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import socket
 import sys
 import threading
@@ -16,19 +15,11 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asyncore
+from tests.support.conversing import MESSAGE, OK
 from tests.support.keeping import Channel, Server
+from tests.support.loops import own_loop_on_select, poll_loop
 from tests.support.serving import address, looping, serving
 from tests.support.talking import PATIENCE, Client, Stage, on_stage
-
-OK = b"250 OK\r\n"
-MESSAGE = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
-
-
-def own_loop_on_select(**kwargs: Any) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selectors, "DefaultSelector", selectors.SelectSelector)
-        smtpd_compat.loop(**kwargs)
-
 
 LOOPS = pytest.mark.parametrize(
     "loop",
@@ -329,10 +320,6 @@ def test_a_descriptor_closed_behind_the_loops_back_does_not_keep_it_busy(
         other.far_end.send(b"x")
         loop(timeout=1, map=map, count=1)
         assert other.heard == b"x"
-
-
-def poll_loop(**kwargs: Any) -> None:
-    asyncore.loop(use_poll=True, **kwargs)
 
 
 @pytest.mark.parametrize("loop", [poll_loop, smtpd_compat.loop])

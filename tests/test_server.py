@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import selectors
 import smtplib
 import socket
 import time
@@ -16,30 +15,12 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asyncore
+from tests.support.conversing import MESSAGE, OK
 from tests.support.descriptors import descriptors, no_descriptors_left, none_below
 from tests.support.keeping import Channel, Server
+from tests.support.loops import LOOPS, own_loop_on_select, poll_loop
 from tests.support.serving import address, looping, serving
 from tests.support.talking import Client, Stage, connected, on_stage
-
-OK = b"250 OK\r\n"
-MESSAGE = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
-
-
-def poll_loop(**kwargs: Any) -> None:
-    asyncore.loop(use_poll=True, **kwargs)
-
-
-def own_loop_on_select(**kwargs: Any) -> None:
-    """`smtpd_compat.loop` as on a system that has nothing better than select."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selectors, "DefaultSelector", selectors.SelectSelector)
-        smtpd_compat.loop(**kwargs)
-
-
-LOOPS = pytest.mark.parametrize(
-    "loop", [asyncore.loop, poll_loop, smtpd_compat.loop], ids=["select", "poll", "own"]
-)
-
 
 # Starting
 

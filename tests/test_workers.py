@@ -13,24 +13,13 @@ import pytest
 import smtpd_compat
 from smtpd_compat import asyncore
 from smtpd_compat._workers import may_use_workers
+from tests.support.clock import later
+from tests.support.conversing import FAILED, GO_ON, MESSAGE, OK
 from tests.support.descriptors import descriptors, no_descriptors_left, none_below
 from tests.support.keeping import Channel, KeepsLog, Server
+from tests.support.loops import LOOPS
 from tests.support.serving import address, serving
 from tests.support.talking import PATIENCE, Client, connected, on_stage
-
-OK = b"250 OK\r\n"
-FAILED = b"451 Error: local error in processing\r\n"
-GO_ON = b"354 End data with <CR><LF>.<CR><LF>\r\n"
-MESSAGE = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\n"
-
-
-def poll_loop(**kwargs: Any) -> None:
-    asyncore.loop(use_poll=True, **kwargs)
-
-
-LOOPS = pytest.mark.parametrize(
-    "loop", [asyncore.loop, poll_loop, smtpd_compat.loop], ids=["select", "poll", "own"]
-)
 
 
 class Working(KeepsLog, smtpd_compat.SMTPServer):
@@ -512,8 +501,6 @@ def test_a_loop_that_was_left_brings_the_answer_when_it_goes_on(loop: Any) -> No
 def test_a_message_at_a_worker_is_not_idle_nor_is_its_client_after_that(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from time import monotonic
-
     class Patient(Working):
         idle_timeout = 300
 
@@ -522,12 +509,7 @@ def test_a_message_at_a_worker_is_not_idle_nor_is_its_client_after_that(
         for _ in range(4):
             stage.hear(client)
         stage.server.begun()
-        for module in ("_chat", "_channel", "_server"):
-            monkeypatch.setattr(
-                f"smtpd_compat.{module}.monotonic",
-                lambda: monotonic() + 400,
-                raising=False,
-            )
+        later(monkeypatch, 400)
         stage.turn(3, timeout=0.01)
         assert not client.has_input()
         stage.server.may_end.release()

@@ -66,3 +66,12 @@ class Server(KeepsLog, smtpd_compat.SMTPServer):
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+
+def kept_octets(channel: Any) -> int:
+    """All that a channel holds of what its client sent or has not read."""
+    kept = sum(len(line) for line in channel.received_lines) + len(channel.ac_in_buffer)
+    kept += sum(len(unsent) for unsent in channel.producer_fifo)
+    if channel._smtpd_text is not None:
+        kept += channel._smtpd_text._text.tell()
+    return kept
