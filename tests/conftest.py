@@ -6,11 +6,14 @@ import gc
 import os
 import socket
 import threading
+import warnings
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from smtpd_compat import asyncore
+import smtpd_compat
+from smtpd_compat import _deprecations, _legacy, asyncore
 
 
 def _open_sockets() -> set[str]:
@@ -42,3 +45,20 @@ def nothing_left_behind() -> Iterator[None]:
     if _open_sockets() - sockets:
         gc.collect()
     assert not _open_sockets() - sockets, "the test left a socket open"
+
+
+@pytest.fixture
+def named_mx_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This host is called mx.test."""
+    monkeypatch.setattr(smtpd_compat.socket, "getfqdn", lambda name="": "mx.test")
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[warnings.WarningMessage]]:
+    """The warnings, as if nothing had been seen before."""
+    monkeypatch.setattr(_deprecations, "_warned", set())
+    for arguments in (_legacy._HANDLERS, _legacy._CHANNELS, _legacy._SERVERS):
+        monkeypatch.setattr(arguments, "_plans", weakref.WeakKeyDictionary())
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        yield record

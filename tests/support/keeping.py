@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import smtpd_compat
 
+from .serving import serving
+
 
 class Message(NamedTuple):
     """What ``process_message`` was given."""
@@ -66,6 +68,36 @@ class Server(KeepsLog, smtpd_compat.SMTPServer):
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+
+class KeepsData(smtpd_compat.SMTPServer):
+    """A server that keeps nothing but the data of messages."""
+
+    messages: list[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.messages = []
+
+    def process_message(self, *args: Any, **kwargs: Any) -> None:
+        self.messages.append(args[3])
+
+
+def serving_with(channel: Any, server: Any = KeepsData) -> Any:
+    """Serve *server* with this class of channels."""
+
+    class Server(server):
+        channel_class = channel
+
+    return serving(Server)
+
+
+def deliver(client: Any) -> bytes:
+    """Send a message, after a greeting; the reply at its end."""
+    for line in (b"MAIL FROM:<a@b.c>", b"RCPT TO:<d@e.f>"):
+        assert client.say(line) == b"250 OK\r\n"
+    assert client.say(b"DATA").startswith(b"354 ")
+    return client.say(b"Subject: x\r\n.")
 
 
 def kept_octets(channel: Any) -> int:

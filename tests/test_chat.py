@@ -1,0 +1,469 @@
+"""A connection's turns: output, failures, silence, and the end."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+
+import smtpd_compat
+from smtpd_compat import asyncore
+from tests.support.clock import later
+from tests.support.conversing import MESSAGE, OK, TRANSACTION, start_data
+from tests.support.keeping import Channel, Server, kept_octets
+from tests.support.serving import serving
+from tests.support.talking import Client, connected, on_stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+pytestmark = pytest.mark.usefixtures("named_mx_test")
+
+LOOPS = pytest.mark.parametrize("loop", [asyncore.loop, smtpd_compat.loop])
+
+
+# Output
+
+
+def test_pipelined_commands_are_answered_in_order_in_one_segment() -> None:
+    with on_stage(Server) as stage, stage.connect() as client:
+        client.send(b"EHLO x\r\n" + MESSAGE + b"NOOP\r\nFOO\r\nQUIT\r\n")
+        heard = stage.rest(client)
+    codes = [line[:4] for line in heard.splitlines()]
+    assert codes == (
+        [b"250-"] * 3 + [b"250 "] * 3 + [b"354 ", b"250 ", b"250 ", b"500 ", b"221 "]
+    )
+
+
+def test_what_a_turn_has_to_say_leaves_in_one_segment_at_once() -> None:
+    """Several would wait for each other's acknowledgements (Nagle's algorithm)."""
+
+    class CountsSegments(Channel):
+        segments = 0
+
+        def send(self, data: bytes) -> int:
+            self.segments += 1
+            return super().send(data)
+
+    class Serves(Server):
+        channel_class = CountsSegments
+
+    with on_stage(Serves) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        assert channel.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        for said, replies in ((b"EHLO x\r\n", 1), (MESSAGE + b"NOOP\r\n" * 9, 13)):
+            channel.segments = 0
+            client.send(said)
+            for _ in range(replies):
+                stage.hear(client)
+            assert channel.segments == 1
+        channel.segments = 0
+        assert stage.say(client, b"QUIT") == b"221 Bye\r\n"
+        assert (stage.rest(client), channel.segments) == (b"", 1)
+
+
+@LOOPS
+@pytest.mark.parametrize("line", [b"NOOP\r\n", b"HELP\r\n", b"\r\n"])
+def test_a_client_that_never_reads_is_not_read_from_for_ever(
+    line: bytes, loop: Any
+) -> None:
+    """Back-pressure: its replies are bounded, and those who read are served."""
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        flood = line * (60_000 // len(line))
+        client.socket.setblocking(False)
+        refused = 0
+        most = 0
+        while refused < 50:
+            try:
+                client.socket.send(flood)
+                refused = 0
+            except BlockingIOError:
+                refused += 1
+            stage.turn(timeout=0.001)
+            most = max(most, kept_octets(channel))
+        assert not channel.readable()
+        assert most < 8 << 20
+        with stage.connect() as other:
+            assert stage.say(other, b"NOOP") == OK
+        # It reads at last, and is heard again.
+        client.socket.settimeout(20)
+        while not channel.readable():
+            client.socket.recv(1 << 20)
+            stage.turn(timeout=0.01)
+    assert stage.server.errors == []
+
+
+# Failures
+
+
+def test_each_of_two_pipelined_failures_is_answered() -> None:
+    class Fails(Server):
+        answers = iter([ValueError("1"), ValueError("2")])
+
+    with serving(Fails) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE * 2 + b"NOOP\r\nQUIT\r\n")
+        assert client.codes() == (
+            [b"250"] + [b"250", b"250", b"354", b"451"] * 2 + [b"250", b"221"]
+        )
+    assert len(server.errors) == 2
+
+
+@LOOPS
+def test_an_overridden_handle_error_has_its_say_and_the_client_its_reply(
+    loop: Any,
+) -> None:
+    class Quiet(Channel):
+        def handle_error(self) -> None:
+            self.smtp_server.errors.append("mine")
+
+    class Fails(Server):
+        channel_class = Quiet
+        answers = iter([ValueError("1"), ValueError("2")])
+
+    with serving(Fails, loop=loop) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE * 2 + b"NOOP\r\nQUIT\r\n")
+        assert client.codes() == (
+            [b"250"] + [b"250", b"250", b"354", b"451"] * 2 + [b"250", b"221"]
+        )
+    assert server.errors == ["mine", "mine"]
+
+
+def test_an_overridden_handle_error_that_closes_has_the_last_word() -> None:
+    class Closes(Channel):
+        def handle_error(self) -> None:
+            self.close()
+
+    class Fails(Server):
+        channel_class = Closes
+        answers = iter([ValueError("no")])
+
+    with serving(Fails) as server, connected(server) as client:
+        start_data(client)
+        client.send(b"x\r\n.\r\nNOOP\r\n")
+        assert client.rest() == b""
+    assert server.errors == []
+
+
+def test_an_overridden_handle_error_that_calls_asyncores_closes_as_ever() -> None:
+    class Calls(Channel):
+        def handle_error(self) -> None:
+            super().handle_error()
+
+    class Fails(Server):
+        channel_class = Calls
+        answers = iter([ValueError("no")])
+
+    with serving(Fails) as server, connected(server) as client:
+        start_data(client)
+        client.send(b"x\r\n.\r\n")
+        assert client.rest() == b""
+    assert len(server.errors) == 1
+
+
+def test_a_reply_from_an_overridden_handle_error_is_the_only_one() -> None:
+    class Answers(Channel):
+        def handle_error(self) -> None:
+            self.push("450 try again")
+
+    class Fails(Server):
+        channel_class = Answers
+        answers = iter([ValueError("no")])
+
+    with serving(Fails) as server, connected(server) as client:
+        start_data(client)
+        client.send(b"x\r\n.\r\nMAIL FROM:<a@b>\r\nQUIT\r\n")
+        assert client.codes() == [b"450", b"250", b"221"]
+
+
+def test_a_handle_error_that_raises_leaves_the_loop_as_in_asyncore() -> None:
+    class Raises(Channel):
+        def handle_error(self) -> None:
+            raise LookupError("mine")
+
+    class Fails(Server):
+        channel_class = Raises
+        answers = iter([ValueError("no")])
+
+    with on_stage(Fails) as stage, stage.connect() as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        with pytest.raises(LookupError, match="mine"):
+            stage.until(lambda: False)
+
+
+@LOOPS
+@pytest.mark.parametrize("leaves", [asyncore.ExitNow, SystemExit, KeyboardInterrupt])
+def test_what_leaves_the_loop_by_intent_leaves_it(
+    leaves: type[BaseException], loop: Any
+) -> None:
+    class Leaves(Server):
+        answers = iter([leaves()])
+
+    with on_stage(Leaves, loop=loop) as stage, stage.connect() as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        with pytest.raises(leaves):
+            stage.until(lambda: False)
+        assert stage.server.errors == []
+
+
+@pytest.mark.parametrize("method", ["handle_read", "found_terminator"])
+def test_an_exception_from_a_hook_called_directly_propagates(method: str) -> None:
+    class Fails(Server):
+        answers = iter([ValueError("no")])
+
+    with on_stage(Fails) as stage, stage.connect() as client:
+        for line in (b"HELO x", *TRANSACTION, b"DATA"):
+            stage.say(client, line)
+        (channel,) = stage.channels
+        if method == "handle_read":
+            client.send(b"x\r\n.\r\n")
+            stage.until(lambda: client.socket.send(b"") == 0)
+            channel.socket.setblocking(True)
+        with pytest.raises(ValueError, match="no"):
+            getattr(channel, method)()
+        assert stage.server.errors == []
+
+
+@pytest.mark.parametrize("hook", ["push", "set_terminator", "smtp_NOOP", "log_info"])
+def test_a_channel_with_a_broken_hook_does_not_hold_up_the_loop(hook: str) -> None:
+    class Broken(Channel):
+        is_broken = False
+
+    def broken(self: Any, *args: Any) -> Any:
+        if self.is_broken:
+            raise ValueError("broken")
+        return getattr(Channel, hook)(self, *args)
+
+    setattr(Broken, hook, broken)
+
+    class Serves(Server):
+        channel_class = Broken
+
+    with on_stage(Serves) as stage, stage.connect() as client:
+        stage.channels[0].is_broken = True
+        client.send(b"NOOP\r\n" + b"RSET\r\n" * 3)
+        stage.turn(5, timeout=0.01)
+        with stage.connect() as other:
+            assert stage.say(other, b"NOOP") == OK
+        assert len(stage.server.errors) < 10
+        if hook in ("push", "set_terminator"):
+            # The failure cannot be answered: this is the end of the connection.
+            assert "closing channel" in stage.server.errors[-1]
+            assert stage.rest(client) in (b"", OK)
+
+
+# The end, as this side wants it
+
+
+@pytest.mark.parametrize(
+    "after", [b"NOOP\r\n", MESSAGE, b"QUIT\r\n", b"x" * 1000, b"\xff\r\n"]
+)
+def test_nothing_after_quit_is_acted_on(after: bytes) -> None:
+    with serving(Server) as server, connected(server) as client:
+        client.send(b"HELO x\r\nQUIT\r\n" + after)
+        assert client.rest() == b"250 mx.test\r\n221 Bye\r\n"
+    assert server.messages == []
+
+
+def test_a_handler_that_closes_its_channel_is_no_error() -> None:
+    class Closes(Server):
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            super().process_message(*args, **kwargs)
+            for channel in list(self._map.values()):
+                if isinstance(channel, Channel):
+                    channel.close()
+
+    with serving(Closes) as server, connected(server) as client:
+        start_data(client)
+        client.send(b"x\r\n.\r\n" + MESSAGE)
+        assert client.rest() == b""
+        assert len(server.messages) == 1
+        with connected(server) as other:
+            assert other.say(b"NOOP") == OK
+    assert server.errors == []
+
+
+# Clients that go
+
+
+def test_a_client_that_ends_its_side_gets_all_replies() -> None:
+    with serving(Server) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        client.no_more()
+        assert client.codes() == [b"250", b"250", b"250", b"354", b"250"]
+    assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("end", ["close", "vanish", "no_more"])
+@LOOPS
+def test_a_client_may_go_at_any_point(end: str, loop: Any) -> None:
+    session = b"HELO x\r\n" + MESSAGE.replace(b"\r\n.\r\n", b"\r\n.")
+    with on_stage(Server, loop=loop) as stage:
+        for cut in range(0, len(session) + 1, 3):
+            client = Client(stage.server.socket.getsockname())
+            client.send(session[:cut])
+            stage.turn(cut % 4)
+            getattr(client, end)()
+            stage.turn(3)
+            client.close()
+        stage.until(lambda: not stage.channels)
+        assert stage.server.messages == []
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
+@pytest.mark.parametrize("call", ["recv", "send"])
+@LOOPS
+def test_a_connection_that_breaks_otherwise_is_logged_and_closed(
+    loop: Any, call: str
+) -> None:
+    """Such as with ETIMEDOUT, which asyncore does not take for a usual end."""
+
+    class Breaks(socket.socket):
+        pass
+
+    def breaks(self: Any, *args: Any) -> Any:
+        raise OSError(errno.ETIMEDOUT, "timed out")
+
+    setattr(Breaks, call, breaks)
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        channel.socket = Breaks(fileno=channel.socket.detach())
+        client.send(b"NOOP\r\n")
+        assert stage.rest(client) == b""
+        (error,) = stage.server.errors
+        assert "closing channel" in error and "timed out" in error
+
+
+@LOOPS
+def test_a_client_that_goes_with_replies_unread_is_no_error(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage:
+        client = stage.connect()
+        (channel,) = stage.channels
+        client.socket.setblocking(False)
+        while channel.readable():
+            try:
+                client.socket.send(b"HELP\r\n" * 10_000)
+            except BlockingIOError:
+                pass
+            stage.turn(timeout=0.001)
+        client.vanish()
+        stage.until(lambda: not stage.channels)
+        assert stage.server.errors == []
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        asyncore.loop,
+        lambda **kwargs: asyncore.loop(use_poll=True, **kwargs),
+        smtpd_compat.loop,
+    ],
+    ids=["select", "poll", "own"],
+)
+def test_an_urgent_octet_does_not_keep_the_loop_busy(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        client.socket.send(b"!", socket.MSG_OOB)
+        (channel,) = stage.channels
+        turns = []
+        readable = channel.readable
+        channel.readable = lambda: turns.append(1) or readable()
+        stage.turn(2, timeout=0.01)
+        turns.clear()
+        stage.turn(2, timeout=0.01)
+        assert stage.say(client, b"NOOP") == OK
+        # A loop that is kept busy does not wait for the client's next line.
+        assert len(turns) < 20
+
+
+# Silence
+
+
+FAREWELL = b"421 Error: timeout exceeded, closing connection\r\n"
+
+
+class Patient(Server):
+    idle_timeout = 300
+
+
+@LOOPS
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"NOO", b"HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhalf a mess"],
+)
+def test_a_silent_client_is_told_421_and_left(
+    said: bytes, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_stage(Patient, loop=loop) as stage, stage.connect() as client:
+        client.send(said)
+        for _ in range(said.count(b"\r\n")):
+            stage.hear(client)
+        stage.turn(2)
+        later(monkeypatch, 299)
+        stage.turn(3)
+        assert not client.has_input()
+        later(monkeypatch, 302)
+        assert stage.rest(client) == FAREWELL
+        assert stage.channels == []
+        assert (stage.server.errors, stage.server.messages) == ([], [])
+
+
+@LOOPS
+def test_a_client_that_talks_is_not_left(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_stage(Patient, loop=loop) as stage, stage.connect() as client:
+        for minutes in range(4, 40, 4):
+            later(monkeypatch, minutes * 60)
+            assert stage.say(client, b"NOOP") == OK
+
+
+@LOOPS
+@pytest.mark.parametrize("vanished", [False, True])
+def test_a_silent_client_that_takes_no_farewell_is_closed(
+    loop: Any, vanished: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_stage(Patient, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        client.socket.setblocking(False)
+        while channel.readable():
+            try:
+                client.socket.send(b"HELP\r\n" * 10_000)
+            except BlockingIOError:
+                pass
+            stage.turn(timeout=0.001)
+        if vanished:
+            client.vanish()
+        later(monkeypatch, 301)
+        stage.turn(2)
+        later(monkeypatch, 602)
+        stage.turn(3)
+        assert stage.channels == []
+        with stage.connect() as other:
+            assert stage.say(other, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
+@LOOPS
+def test_a_client_that_vanishes_as_its_time_is_over_does_no_harm(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_stage(Patient, loop=loop) as stage:
+        stage.connect().vanish()
+        with stage.connect() as other:
+            later(monkeypatch, 301)
+            assert stage.rest(other) == FAREWELL
+        assert stage.channels == []
+        assert stage.server.errors == []
+
+
+def test_time_is_not_limited_unless_a_class_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with on_stage(Server) as stage, stage.connect() as client:
+        later(monkeypatch, 1e9)
+        stage.turn(3)
+        assert stage.say(client, b"NOOP") == OK

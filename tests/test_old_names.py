@@ -1,0 +1,112 @@
+"""Private names of 3.1 and socket methods of 2.x, which programs still use."""
+
+from __future__ import annotations
+
+import re
+import socket
+import warnings
+from unittest import mock
+
+import pytest
+
+import smtpd_compat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+pytestmark = pytest.mark.usefixtures("heard")
+
+
+@pytest.fixture
+def channel() -> Iterator[Any]:
+    ours, theirs = socket.socketpair()
+    server = mock.Mock()
+    channel = smtpd_compat.SMTPChannel(server, ours, "address", map={})
+    yield channel
+    channel.close()
+    theirs.close()
+
+
+# Private names
+
+
+OLD_NAMES = {
+    "server": "smtp_server",
+    "line": "received_lines",
+    "state": "smtp_state",
+    "greeting": "seen_greeting",
+    "mailfrom": "mailfrom",
+    "rcpttos": "rcpttos",
+    "data": "received_data",
+    "fqdn": "fqdn",
+    "peer": "peer",
+    "conn": "conn",
+    "addr": "addr",
+}
+
+
+@pytest.mark.parametrize("old", OLD_NAMES)
+def test_private_name_of_3_1_is_read_and_assigned_with_a_warning_at_the_line(
+    old: str, channel: Any, heard: list[warnings.WarningMessage]
+) -> None:
+    new, private = OLD_NAMES[old], "_SMTPChannel__" + old
+    assert getattr(channel, private) is getattr(channel, new)
+    marker = object()
+    setattr(channel, private, marker)
+    assert getattr(channel, new) is marker
+    assert [str(w.message) for w in heard] == [
+        f"{what} __{old} attribute on SMTPChannel is deprecated, {do} {new!r} instead"
+        for what, do in (("Access to", "use"), ("Setting", "set"))
+    ]
+    assert {w.filename for w in heard} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "argument", "address"),
+    [
+        ("FROM:", "FROM:<a@b.c>", "a@b.c"),
+        ("FROM:", "from: a@b.c", "a@b.c"),
+        ("FROM:", "FROM:<>", "<>"),
+        ("TO:", 'TO:<"a b"@c>', '"a b"@c'),
+        ("TO:", "TO:<nodomain>", "nodomain"),
+        ("TO:", "TO:", None),
+        ("TO:", "FROM:<a@b.c>", None),
+        ("TO:", "", None),
+        ("TO:", None, None),
+    ],
+)
+def test_getaddr_of_3_2_finds_the_mailbox(
+    keyword: str, argument: Any, address: Any, channel: Any
+) -> None:
+    assert channel._SMTPChannel__getaddr(keyword, argument) == address
+
+
+# The socket's methods
+
+
+def test_socket_methods_of_2_x_are_the_dispatchers_with_a_warning_at_the_line(
+    channel: Any, heard: list[warnings.WarningMessage]
+) -> None:
+    assert channel.getsockname() == channel.socket.getsockname()
+    assert channel.fileno() == channel.socket.fileno()
+    assert re.match("SMTPChannel.getsockname is deprecated", str(heard[0].message))
+    assert heard[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "name", ["timeout", "detach", "sendfile", "nothing", "_accept"]
+)
+def test_what_no_socket_of_2_x_had_is_no_attribute_of_a_dispatcher(
+    name: str, channel: Any, heard: list[warnings.WarningMessage]
+) -> None:
+    with pytest.raises(AttributeError, match=name):
+        getattr(channel, name)
+    assert heard == []
+
+
+def test_attribute_of_a_dispatcher_without_socket_is_an_attribute_error() -> None:
+    channel = smtpd_compat.SMTPChannel.__new__(smtpd_compat.SMTPChannel)
+    with pytest.raises(AttributeError, match="getsockname"):
+        channel.getsockname()  # type: ignore[attr-defined]

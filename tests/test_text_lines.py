@@ -1,0 +1,196 @@
+"""Lines as text: with decode_data, and for hooks that were written for them."""
+
+from __future__ import annotations
+
+import pytest
+
+import smtpd_compat
+from tests.support.conversing import FAILED, OK, TRANSACTION
+from tests.support.keeping import Channel, KeepsData, Server, deliver, serving_with
+from tests.support.serving import serving
+from tests.support.talking import connected, on_stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+pytestmark = pytest.mark.usefixtures("heard")
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_a_character_cut_between_segments_decodes(cut: int) -> None:
+    text = "\xe9\u20ac\U0001f600".encode()
+    with on_stage(Server, decode_data=True) as stage, stage.connect() as client:
+        line = b"VRFY @" + text
+        client.send(line[: 6 + cut])
+        stage.until(lambda: stage.channels[0].num_bytes)
+        client.send(line[6 + cut :] + b"\r\n")
+        assert b"VRFY @\\xe9\\u20ac\\U0001f600" in stage.hear(client)
+        for line in (b"HELO x", *TRANSACTION, b"DATA"):
+            stage.say(client, line)
+        client.send(text[:cut])
+        stage.turn(3, timeout=0.01)
+        assert stage.say(client, text[cut:] + b"\r\n.") == OK
+        assert stage.server.messages[0].data == text.decode()
+
+
+# Hooks that take lines for text
+
+
+def test_hook_that_takes_lines_away_before_it_joins_them_gets_them_again() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            lines, self.received_lines = self.received_lines, []
+            line = "".join(lines)
+            self.push("250 " + line.lower())
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELLO") == b"250 hello\r\n"
+        assert client.say(b"\xc3\x89") == b"250 \\xe9\r\n"
+
+
+def test_hook_that_collects_first_and_then_fails_on_bytes_collects_once() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        heard = ""
+
+        def collect_incoming_data(self, data: Any) -> None:
+            super().collect_incoming_data(data)
+            self.heard = self.heard + data
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELO me").startswith(b"250 ")
+        assert deliver(client) == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"]
+
+
+def test_what_a_hook_takes_is_tried_out_once_for_a_class() -> None:
+    tries: list[type] = []
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            tries.append(type(self.received_lines[0]))
+            self.received_lines = ["".join(self.received_lines)]
+            super().found_terminator()
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                client.say(b"NOOP")
+                client.say(b"NOOP")
+    assert tries == [bytes, str, str, str, str]
+
+
+def test_hook_patched_into_the_channel_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = smtpd_compat.SMTPChannel.found_terminator
+
+    def found_terminator(self: Any) -> None:
+        self.received_lines = ["".join(self.received_lines)]
+        original(self)
+
+    with serving(KeepsData) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                smtpd_compat.SMTPChannel, "found_terminator", found_terminator
+            )
+            with connected(server) as client:
+                assert client.say(b"HELO me").startswith(b"250 ")
+                assert deliver(client) == b"250 OK\r\n"
+        with connected(server) as client:
+            assert client.say(b"HELO me").startswith(b"250 ")
+            client.say(b"MAIL FROM:<a@b.c>")
+            client.say(b"RCPT TO:<d@e.f>")
+            client.say(b"DATA")
+            client.send(b"Subject", b": x\r", b"\n")
+            assert client.say(b".") == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"] * 2
+
+
+def test_hook_assigned_on_a_channel_gets_text_if_it_takes_lines_for_it() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+            def found_terminator() -> None:
+                self.push("250 " + "".join(self.received_lines))
+                self.received_lines = []
+
+            self.found_terminator = found_terminator  # type: ignore[method-assign]
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELLO") == b"250 HELLO\r\n"
+        assert client.say(b"WORLD") == b"250 WORLD\r\n"
+
+
+# Failures that are no reason to give text
+
+
+def test_hook_that_answers_and_then_fails_on_bytes_is_not_run_again() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            lines = self.received_lines
+            super().found_terminator()
+            self.last = "".join(lines)
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"HELO me").startswith(b"250 ")
+                assert deliver(client) == b"250 OK\r\n"
+                assert deliver(client) == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"] * 4
+
+
+def test_hook_of_today_with_a_mistake_goes_on_getting_bytes() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            line = b"".join(self.received_lines)
+            if line == b"XMISTAKE":
+                line.split(" ")
+            super().found_terminator()
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"XMISTAKE").startswith(b"451 ")
+        assert client.say(b"HELO me").startswith(b"250 ")
+        assert deliver(client) == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"]
+
+
+def test_handler_that_takes_bytes_for_text_is_called_once_for_a_message() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            super().found_terminator()
+
+    class Server(KeepsData):
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            super().process_message(*args, **kwargs)
+            "".join([args[3]])
+
+    with serving_with(Channel, Server) as server, connected(server) as client:
+        assert client.say(b"HELO me").startswith(b"250 ")
+        assert deliver(client).startswith(b"451 ")
+        assert deliver(client).startswith(b"451 ")
+    assert server.messages == [b"Subject: x"] * 2
+
+
+def test_a_type_error_of_the_handler_is_no_reason_to_call_it_again() -> None:
+    class Joins(Server):
+        def process_message(self, *args: Any, **kwargs: Any) -> Any:
+            super().process_message(*args, **kwargs)
+            return "".join(args[3].splitlines())
+
+    class Watched(Channel):
+        def found_terminator(self) -> None:
+            super().found_terminator()
+
+    for channel_class in (Channel, Watched):
+        with on_stage(Joins) as stage:
+            stage.server.channel_class = channel_class
+            with stage.connect() as client:
+                for line in (b"HELO x", *TRANSACTION, b"DATA", b"1\r\n2"):
+                    client.send(line + b"\r\n")
+                    stage.turn(3, timeout=0.01)
+                client.send(b".\r\n")
+                assert [stage.hear(client) for _ in range(5)][-1] == FAILED
+            assert [message.data for message in stage.server.messages] == [b"1\n2"]
