@@ -114,30 +114,6 @@ def test_version_shows_in_the_banner(
     assert heard.startswith("220 ") and heard.endswith(" ESMTP Postfix\r\n")
 
 
-def test_version_shows_with_the_option_V(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(smtpd_compat, "__version__", "my version")
-    monkeypatch.setattr(sys, "argv", ["program", "-V"])
-    with pytest.raises(SystemExit):
-        smtpd_compat.parseargs()
-    assert capsys.readouterr().out == "my version\n"
-
-
-def test_version_and_program_show_in_the_usage(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(smtpd_compat, "__version__", "my version")
-    monkeypatch.setattr(smtpd_compat, "program", "my-program")
-    with pytest.raises(SystemExit) as exit:
-        smtpd_compat.usage(3, "what went wrong")
-    assert exit.value.code == 3
-    err = capsys.readouterr().err
-    assert "Usage: my-program [options]" in err
-    assert "Version: my version\n" in err
-    assert err.endswith("what went wrong\n")
-
-
 def test_socket_is_asked_for_the_host_s_name(
     map: dict[int, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,29 +304,6 @@ def test_the_size_limit_of_all_channels_may_be_patched(
     monkeypatch.setattr(smtpd_compat.SMTPChannel, "command_size_limit", 10)
     heard = _conversation(_server(map), map, b"NOOP 67890\r\nNOOP 678901\r\n")
     assert heard.endswith("501 Syntax: NOOP\r\n500 Error: line too long\r\n")
-
-
-def test_the_loop_of_the_command_line_sees_an_assigned_DEBUGSTREAM() -> None:
-    """A class from another module gets what ``-d`` assigns, and may assign its own."""
-    program = (
-        "import sys, smtpd_compat as smtpd\n"
-        "class Stop(smtpd.DebuggingServer):\n"
-        "    def __init__(self, *args, **kwargs):\n"
-        "        super().__init__(*args, **kwargs)\n"
-        "        raise KeyboardInterrupt\n"
-        "sys.modules['stopping'] = sys.modules['__main__']\n"
-        "sys.argv = ['x', '-n', '-d', '-c', 'stopping.Stop', '127.0.0.1:0']\n"
-        "from smtpd_compat._commandline import main\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        check=False,
-        stderr=subprocess.PIPE,
-        timeout=60,
-    )
-    assert done.stderr.startswith(b"Stop started at ")
-    assert done.returncode == 0
 
 
 # Names that are loaded when they are first asked for

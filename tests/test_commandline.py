@@ -1,0 +1,170 @@
+"""The command line's options and usage; tests/functional runs the command itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import smtpd_compat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def parsed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
+    monkeypatch.setattr(sys, "argv", ["program", *arguments])
+    return smtpd_compat.parseargs()
+
+
+# Options
+
+
+def test_without_arguments_everything_has_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = parsed(monkeypatch)
+    assert (options.localhost, options.localport) == ("localhost", 8025)
+    assert (options.remotehost, options.remoteport) == ("localhost", 25)
+    assert (options.setuid, options.classname) == (True, "PureProxy")
+    assert (options.size_limit, options.enable_SMTPUTF8) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "arguments, name, value",
+    [
+        (["-n"], "setuid", False),
+        (["--nosetuid"], "setuid", False),
+        (["-c", "Mine"], "classname", "Mine"),
+        (["--class=my.module.Mine"], "classname", "my.module.Mine"),
+        (["-s", "10"], "size_limit", 10),
+        (["--size=0"], "size_limit", 0),
+        (["-u"], "enable_SMTPUTF8", True),
+        (["--smtputf8"], "enable_SMTPUTF8", True),
+    ],
+)
+def test_each_option_is_noted(
+    arguments: list[str], name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert getattr(parsed(monkeypatch, *arguments), name) == value
+
+
+@pytest.mark.parametrize("option", ["-d", "--debug"])
+def test_debug_has_standard_error_traced_on(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", None)
+    parsed(monkeypatch, option)
+    assert smtpd_compat.DEBUGSTREAM is sys.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, local, remote",
+    [
+        (["here:1"], ("here", 1), ("localhost", 25)),
+        (["here:1", "there:2"], ("here", 1), ("there", 2)),
+        (["[::1]:1", "[2001:db8::1]:2"], ("::1", 1), ("2001:db8::1", 2)),
+        ([":1"], ("", 1), ("localhost", 25)),
+    ],
+)
+def test_hosts_and_ports_are_taken_apart(
+    arguments: list[str],
+    local: tuple[str, int],
+    remote: tuple[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = parsed(monkeypatch, *arguments)
+    assert (options.localhost, options.localport) == local
+    assert (options.remotehost, options.remoteport) == remote
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["-x"], "option -x not recognized"),
+        (["here"], "Bad local spec: here"),
+        (["here:x"], "Bad local port: here:x"),
+        (["here:1", "there"], "Bad remote spec: there"),
+        (["here:1", "there:"], "Bad remote port: there:"),
+        (["[::1]"], "Bad local port: [::1]"),
+        (["a:1", "b:2", "c:3"], "Invalid arguments: a:1, b:2, c:3"),
+        (["-s", "ten"], "Invalid size: ten"),
+    ],
+)
+def test_bad_usage_is_told_on_standard_error(
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        parsed(monkeypatch, *arguments)
+    assert exit.value.code == 1
+    captured = capsys.readouterr()
+    assert captured.err.endswith(said + "\n")
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_is_the_usage_and_no_failure(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        parsed(monkeypatch, option)
+    assert exit.value.code == 0
+    assert "\nUsage: " in capsys.readouterr().err
+
+
+def test_version_shows_with_the_option_V(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(smtpd_compat, "__version__", "my version")
+    monkeypatch.setattr(sys, "argv", ["program", "-V"])
+    with pytest.raises(SystemExit):
+        smtpd_compat.parseargs()
+    assert capsys.readouterr().out == "my version\n"
+
+
+# The usage
+
+
+def test_version_and_program_show_in_the_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(smtpd_compat, "__version__", "my version")
+    monkeypatch.setattr(smtpd_compat, "program", "my-program")
+    with pytest.raises(SystemExit) as exit:
+        smtpd_compat.usage(3, "what went wrong")
+    assert exit.value.code == 3
+    err = capsys.readouterr().err
+    assert "Usage: my-program [options]" in err
+    assert "Version: my version\n" in err
+    assert err.endswith("what went wrong\n")
+
+
+# The server
+
+
+def test_the_loop_of_the_command_line_sees_an_assigned_DEBUGSTREAM() -> None:
+    """A class from another module gets what ``-d`` assigns, and may assign its own."""
+    program = (
+        "import sys, smtpd_compat as smtpd\n"
+        "class Stop(smtpd.DebuggingServer):\n"
+        "    def __init__(self, *args, **kwargs):\n"
+        "        super().__init__(*args, **kwargs)\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.modules['stopping'] = sys.modules['__main__']\n"
+        "sys.argv = ['x', '-n', '-d', '-c', 'stopping.Stop', '127.0.0.1:0']\n"
+        "from smtpd_compat._commandline import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    assert done.stderr.startswith(b"Stop started at ")
+    assert done.returncode == 0
