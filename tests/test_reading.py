@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from smtpd_compat._reading import Reader
 from tests.support.conversing import MESSAGE, OK, TRANSACTION, start_data
 from tests.support.keeping import Channel, Server
 from tests.support.serving import serving
@@ -11,6 +14,7 @@ from tests.support.talking import connected, on_stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 
@@ -141,3 +145,100 @@ def test_a_channel_may_set_the_terminators_that_asynchat_takes() -> None:
         stage.until(lambda: channel.chunk == b"all the rest\r\n")
         assert stage.server.errors == []
     assert chunks == [b"\r\n.\r\nab", b"x", b"123"]
+
+
+class Pieces(Reader):
+    """Keeps what it collects, a piece for every terminator."""
+
+    def __init__(self, conn: socket.socket) -> None:
+        super().__init__(conn, map={})
+        self.collected = b""
+        self.pieces: list[bytes] = []
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        self.collected += data
+
+    def found_terminator(self) -> None:
+        self.pieces.append(self.collected)
+        self.collected = b""
+
+
+@pytest.fixture
+def hear() -> Iterator[Callable[[bytes], Pieces]]:
+    """What a reader has made of some input."""
+    near, far = socket.socketpair()
+    reader = Pieces(near)
+
+    def heard(said: bytes) -> Pieces:
+        if said:
+            far.sendall(said)
+            reader.handle_read()
+        return reader
+
+    yield heard
+    reader.close()
+    far.close()
+
+
+@pytest.mark.parametrize("terminator", [b"END", "END", b"\r\n", "\n"])
+def test_input_is_cut_at_octets_and_at_text(
+    terminator: bytes | str, hear: Callable[[bytes], Pieces]
+) -> None:
+    end = terminator.encode() if isinstance(terminator, str) else terminator
+    hear(b"").set_terminator(terminator)
+    reader = hear(b"one" + end + end + b"th" + end[:-1])
+    assert (reader.pieces, reader.collected) == ([b"one", b""], b"th")
+    assert reader.ac_in_buffer == end[:-1]
+    assert hear(b"r" + end).pieces[2:] == [b"th" + end[:-1] + b"r"]
+
+
+def test_input_is_cut_after_a_number_of_octets_which_is_counted_down(
+    hear: Callable[[bytes], Pieces],
+) -> None:
+    hear(b"").set_terminator(5)
+    reader = hear(b"123")
+    assert (reader.pieces, reader.collected) == ([], b"123")
+    assert reader.get_terminator() == 2
+    assert hear(b"45").pieces == [b"12345"]
+    # As in asynchat, nothing ends a piece until the next terminator is set.
+    assert hear(b"rest").pieces == [b"12345"]
+    assert reader.collected == b"rest"
+
+
+def test_without_a_terminator_input_is_collected_and_not_cut(
+    hear: Callable[[bytes], Pieces],
+) -> None:
+    hear(b"").set_terminator(None)
+    hear(b"a\r\n")
+    reader = hear(b".\r\n")
+    assert (reader.pieces, reader.collected) == ([], b"a\r\n.\r\n")
+    assert reader.ac_in_buffer == b""
+
+
+def test_what_may_become_a_terminator_waits_in_ac_in_buffer(
+    hear: Callable[[bytes], Pieces],
+) -> None:
+    hear(b"").set_terminator(b"\r\n.\r\n")
+    for said, collected, waits in (
+        (b"a\r", b"a", b"\r"),
+        (b"\n.", b"a", b"\r\n."),
+        (b"\r", b"a", b"\r\n.\r"),
+        (b"\r\n", b"a\r\n.\r", b"\r\n"),
+    ):
+        reader = hear(said)
+        assert (reader.collected, reader.ac_in_buffer) == (collected, waits)
+    assert hear(b".\r\nrest").pieces == [b"a\r\n.\r"]
+
+
+def test_ac_in_buffer_may_be_assigned(hear: Callable[[bytes], Pieces]) -> None:
+    """As a command like STARTTLS does, to drop what the client said too early."""
+
+    class Drops(Pieces):
+        def found_terminator(self) -> None:
+            super().found_terminator()
+            self.ac_in_buffer = b"instead\r\n" * (len(self.pieces) == 1)
+
+    reader = hear(b"")
+    reader.__class__ = Drops
+    reader.set_terminator(b"\r\n")
+    assert hear(b"one\r\ntwo\r\n").pieces == [b"one", b"instead"]

@@ -7,6 +7,7 @@ import io
 import pytest
 
 import smtpd_compat
+from smtpd_compat import _tracing
 from tests.support.conversing import FAILED, MESSAGE, OK
 from tests.support.keeping import Server
 from tests.support.serving import serving
@@ -70,6 +71,41 @@ def test_who_looks_on_does_not_change_the_conversation(
     assert "recips: ['" in trace.read()
 
 
+@pytest.mark.parametrize(
+    "encoding, shown",
+    [
+        ("ascii", "\\xfc \\u4e00"),
+        ("latin-1", "\\xfc \\u4e00"),
+        ("utf-8", "\xfc \u4e00"),
+    ],
+)
+def test_what_a_stream_has_no_characters_for_is_shown_with_escapes(
+    encoding: str, shown: str
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    _tracing.show("\xfc \u4e00", file=stream)
+    _tracing.show(["plain"], 5, file=stream)
+    stream.seek(0)
+    assert stream.read() == f"{shown}\n['plain'] 5\n"
+
+
+def test_a_stream_that_fails_may_be_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", closed)
+    _tracing.trace_if_possible("said")
+    with pytest.raises(ValueError, match="closed"):
+        _tracing.trace("said")
+
+
+def test_nothing_is_formatted_for_devnull(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not _tracing.tracing()
+    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", io.StringIO())
+    assert _tracing.tracing()
+
+
 # The log
 
 
@@ -119,3 +155,26 @@ def test_a_failure_that_cannot_be_logged_as_it_is_does_no_harm(
         assert client.replies(5)[-1] == FAILED
         assert client.say(b"NOOP") == OK
     assert type(error).__name__ in log.text
+
+
+# The host's name
+
+
+def test_the_hosts_name_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def getfqdn() -> str:
+        asked.append(1)
+        return "mx.test"
+
+    monkeypatch.setattr(smtpd_compat.socket, "getfqdn", getfqdn)
+    monkeypatch.setattr(_tracing, "_REAL_GETFQDN", getfqdn)
+    monkeypatch.setattr(_tracing, "_fqdn", None)
+    assert [_tracing.host_name() for _ in range(3)] == ["mx.test"] * 3
+    assert len(asked) == 1
+
+
+def test_another_getfqdn_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(["one.test", "two.test"])
+    monkeypatch.setattr(smtpd_compat.socket, "getfqdn", lambda: next(names))
+    assert [_tracing.host_name() for _ in range(2)] == ["one.test", "two.test"]
