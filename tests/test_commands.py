@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("named_mx_test")
 
-
 NESTED = b"503 Error: nested MAIL command\r\n"
 NEED_HELO = b"503 Error: send HELO first\r\n"
 DUPLICATE = b"503 Duplicate HELO/EHLO\r\n"

@@ -100,7 +100,9 @@ def test_a_stream_that_fails_may_be_passed_over(
         _tracing.trace("said")
 
 
-def test_nothing_is_formatted_for_devnull(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_traced_unless_somebody_assigned_a_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert not _tracing.tracing()
     monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", io.StringIO())
     assert _tracing.tracing()
