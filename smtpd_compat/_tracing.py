@@ -45,10 +45,12 @@ def trace_if_possible(*things: object) -> None:
 
 def show(*things: object, file: Any = None) -> None:
     """Print *things*; with escapes where *file* has no such characters."""
-    try:
-        print(*things, file=file)
-    except UnicodeEncodeError:
-        print(*map(ascii_only, things), file=file)
+    ends = [" "] * (len(things) - 1) + ["\n"]
+    for thing, end in zip(things, ends):
+        try:
+            print(thing, end=end, file=file)
+        except UnicodeEncodeError:
+            print(ascii_only(thing), end=end, file=file)
 
 
 def ascii_only(thing: object) -> str:

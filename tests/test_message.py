@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from smtpd_compat._hosts import peer_host
 from smtpd_compat._message import MessageText, message_text, utf8
 
 
@@ -87,20 +86,6 @@ def test_any_text_cut_anywhere_is_translated_line_by_line() -> None:
 
 def test_a_message_that_nobody_fed_is_empty() -> None:
     assert MessageText().finish() == b""
-
-
-@pytest.mark.parametrize(
-    "peer, host",
-    [
-        (("192.0.2.1", 25), "192.0.2.1"),
-        (("::1", 25, 0, 0), "::1"),
-        ("", None),
-        (b"", None),
-        (None, None),
-    ],
-)
-def test_the_peers_host_is_none_for_a_unix_socket(peer: Any, host: Any) -> None:
-    assert peer_host(peer) == host
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-import subprocess
 import sys
 import types
 from unittest import mock
@@ -14,6 +13,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asynchat, asyncore
+from tests.support.fresh import fresh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -309,18 +309,6 @@ def test_the_size_limit_of_all_channels_may_be_patched(
 # Names that are loaded when they are first asked for
 
 
-def _fresh(program: str) -> str:
-    """What *program* prints, in an interpreter that has imported nothing yet."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        check=True,
-        stdout=subprocess.PIPE,
-        timeout=60,
-        encoding="utf-8",
-    )
-    return done.stdout
-
-
 def test_dir_lists_every_name_and_every_name_is_there() -> None:
     program = (
         "import smtpd_compat as smtpd\n"
@@ -329,7 +317,7 @@ def test_dir_lists_every_name_and_every_name_is_there() -> None:
         "print(set(missing) - {'__cached__'})\n"
         "print(*(n for n in names if not n.startswith('_')))\n"
     )
-    missing, names = _fresh(program).splitlines()
+    missing, names = fresh(program).splitlines()
     assert missing == "set()"
     shown = {name for name in vars(smtpd_compat) if not name.startswith("_")}
     assert shown - {"annotations"} <= set(names.split())
@@ -342,12 +330,12 @@ def test_the_import_loads_no_asyncore() -> None:
         "smtpd_compat.SMTPServer\n"
         "print({'asyncore', 'socket', 're'} - set(sys.modules))\n"
     )
-    assert _fresh(program) == "set()\nset()\n"
+    assert fresh(program) == "set()\nset()\n"
 
 
 def test_star_imports_the_five_classes() -> None:
     program = "from smtpd_compat import *\nprint(*(n for n in dir() if n[0] != '_'))"
-    assert sorted(_fresh(program).split()) == sorted(smtpd_compat.__all__)
+    assert sorted(fresh(program).split()) == sorted(smtpd_compat.__all__)
 
 
 def test_what_is_assigned_before_a_class_is_loaded_holds() -> None:
@@ -362,21 +350,9 @@ def test_what_is_assigned_before_a_class_is_loaded_holds() -> None:
         "except ZeroDivisionError:\n"
         "    print(smtpd.socket is fake)\n"
     )
-    assert _fresh(program) == "True\n"
+    assert fresh(program) == "True\n"
 
 
 def test_a_name_that_the_module_never_had_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'smtpd_compat' has no attribute 'nope'"):
         smtpd_compat.nope  # noqa: B018
-
-
-def test_a_host_name_that_was_patched_while_loading_is_forgotten() -> None:
-    program = (
-        "import socket, smtpd_compat as smtpd\n"
-        "real, socket.getfqdn = socket.getfqdn, lambda: 'patched'\n"
-        "from smtpd_compat._hosts import host_name\n"
-        "print(host_name())\n"
-        "socket.getfqdn = real\n"
-        "print(host_name() == real())\n"
-    )
-    assert _fresh(program) == "patched\nTrue\n"

@@ -1,4 +1,4 @@
-"""The debug stream, the log, and the name of this host."""
+"""The debug stream, and the log."""
 
 from __future__ import annotations
 
@@ -84,9 +84,10 @@ def test_what_a_stream_has_no_characters_for_is_shown_with_escapes(
 ) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
     _tracing.show("\xfc \u4e00", file=stream)
+    _tracing.show("before", "\u4e00", file=stream)
     _tracing.show(["plain"], 5, file=stream)
     stream.seek(0)
-    assert stream.read() == f"{shown}\n['plain'] 5\n"
+    assert stream.read() == f"{shown}\nbefore {shown.split()[1]}\n['plain'] 5\n"
 
 
 def test_a_stream_that_fails_may_be_passed_over(
@@ -157,20 +158,3 @@ def test_a_failure_that_cannot_be_logged_as_it_is_does_no_harm(
         assert client.replies(5)[-1] == FAILED
         assert client.say(b"NOOP") == OK
     assert type(error).__name__ in log.text
-
-
-# The host's name
-
-
-def test_the_hosts_name_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = _tracing.host_name()
-    monkeypatch.setattr(smtpd_compat.socket, "gethostname", None)
-    with pytest.raises(TypeError):
-        smtpd_compat.socket.getfqdn()
-    assert _tracing.host_name() == name
-
-
-def test_another_getfqdn_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = iter(["one.test", "two.test"])
-    monkeypatch.setattr(smtpd_compat.socket, "getfqdn", lambda: next(names))
-    assert [_tracing.host_name() for _ in range(2)] == ["one.test", "two.test"]

@@ -1,0 +1,77 @@
+"""Names of hosts: ours and a peer's; and where to listen."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+import smtpd_compat
+from smtpd_compat._hosts import family_and_type, host_name, peer_host
+from tests.support.fresh import fresh
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+# Our name
+
+
+def test_the_hosts_name_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = host_name()
+    monkeypatch.setattr(smtpd_compat.socket, "gethostname", None)
+    with pytest.raises(TypeError):
+        smtpd_compat.socket.getfqdn()
+    assert host_name() == name
+
+
+def test_another_getfqdn_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(["one.test", "two.test"])
+    monkeypatch.setattr(smtpd_compat.socket, "getfqdn", lambda: next(names))
+    assert [host_name() for _ in range(2)] == ["one.test", "two.test"]
+
+
+def test_a_name_that_was_patched_while_loading_is_forgotten() -> None:
+    program = (
+        "import socket, smtpd_compat as smtpd\n"
+        "real, socket.getfqdn = socket.getfqdn, lambda: 'patched'\n"
+        "from smtpd_compat._hosts import host_name\n"
+        "print(host_name())\n"
+        "socket.getfqdn = real\n"
+        "print(host_name() == real())\n"
+    )
+    assert fresh(program) == "patched\nTrue\n"
+
+
+# A peer's
+
+
+@pytest.mark.parametrize(
+    "peer, host",
+    [
+        (("192.0.2.1", 25), "192.0.2.1"),
+        (("::1", 25, 0, 0), "::1"),
+        ("", None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_the_peers_host_is_none_for_a_unix_socket(peer: Any, host: Any) -> None:
+    assert peer_host(peer) == host
+
+
+# Where to listen
+
+
+@pytest.mark.parametrize(
+    "host, family",
+    [("", socket.AF_INET), ("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)],
+)
+def test_the_family_of_a_socket_is_the_hosts(host: str, family: int) -> None:
+    assert family_and_type((host, 0)) == (family, socket.SOCK_STREAM)
+
+
+def test_a_host_that_is_unknown_is_an_error() -> None:
+    with pytest.raises(OSError):
+        family_and_type(("no such host", 0))
