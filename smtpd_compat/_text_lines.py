@@ -30,8 +30,9 @@ class TextLines:
     """Lines of `str`: with *decode_data*, and for hooks that were written for them.
 
     What an overridden found_terminator or collect_incoming_data was written for is
-    seen when it fails on bytes for the first time.  Then it is called again with text,
-    and so is all of its class from then on.
+    seen when it fails on bytes.  Then it is called again with text, and gets text from
+    then on.  All of its class does if no line of bytes has ever passed: otherwise the
+    failure may be a mistake in code of today, on a branch that few clients see.
     """
 
     _emptystring: bytes | str = b""
@@ -41,6 +42,7 @@ class TextLines:
 
     _smtpd_decoder: Any = None
     _smtpd_hooks_take_text = False
+    _smtpd_hooks_took_bytes = False
 
     # Provided by the channel
     if TYPE_CHECKING:
@@ -97,6 +99,9 @@ class TextLines:
             if not answered:
                 self.found_terminator()
             self._smtpd_give_text(self.found_terminator)
+            return
+        if not (self._smtpd_hooks_took_bytes or self._smtpd_hooks_take_text):
+            self._smtpd_remember("_smtpd_hooks_took_bytes")
 
     def _smtpd_fails_on_bytes(self, error: TypeError) -> bool:
         """Whether *error* was raised in a hook itself, not in what the hook calls."""
@@ -117,16 +122,21 @@ class TextLines:
                 value[:] = [piece.decode("utf-8", "surrogateescape") for piece in value]
 
     def _smtpd_give_text(self, hook: Any) -> None:
-        is_ours = type(self).__module__ == smtpd_compat.__name__  # and was patched
-        vars(self)["_smtpd_hooks_take_text"] = True
-        if not is_ours and hook.__name__ not in vars(self):
-            type(self)._smtpd_hooks_take_text = True
+        if self._smtpd_hooks_took_bytes or hook.__name__ in vars(self):
+            self._smtpd_hooks_take_text = True
+        else:
+            self._smtpd_remember("_smtpd_hooks_take_text")
         self._smtpd_keep_lines_as_text()
         warn_of(
             hook,
             "%s takes what it is given for str, as up to Python 3.5; lines are bytes,"
             " so join them with b''",
         )
+
+    def _smtpd_remember(self, finding: str) -> None:
+        """Keep what has been seen of the hooks; for the class, unless it is ours."""
+        is_ours = type(self).__module__ == smtpd_compat.__name__  # and was patched
+        setattr(self if is_ours else type(self), finding, True)
 
     def _smtpd_keep_lines_as_text(self) -> None:
         self._emptystring = ""

@@ -80,6 +80,27 @@ def test_what_a_hook_takes_is_tried_out_once_for_a_class() -> None:
     assert tries == [bytes, str, str, str, str]
 
 
+def test_hook_of_today_with_a_mistake_on_a_rare_branch_goes_on_getting_bytes() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            line = self.received_lines[0]
+            if len(line) > 10:
+                "long: " + line
+            elif line.startswith(b"NOOP"):
+                self.push("250 heard")
+                self.received_lines = []
+                return
+            super().found_terminator()
+
+    with serving_with(Channel) as server:
+        with connected(server) as other, connected(server) as odd:
+            assert odd.say(b"NOOP") == b"250 heard\r\n"
+            odd.say(b"NOOP 1234567890")
+            assert other.say(b"NOOP") == b"250 heard\r\n"
+        with connected(server) as later:
+            assert later.say(b"NOOP") == b"250 heard\r\n"
+
+
 def test_hook_patched_into_the_channel_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
