@@ -143,6 +143,21 @@ class Arguments:
         return None
 
 
+def accepts(target: Any, *args: Any) -> bool:
+    """Whether *target* can be called with these; True if there is no way to know."""
+    import inspect
+
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*args)
+    except TypeError:
+        return False
+    return True
+
+
 def init_code(target: Any) -> CodeType | None:
     """The code of a class's constructor, by which to see that it was replaced."""
     if not isinstance(target, type):

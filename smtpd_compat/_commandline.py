@@ -262,7 +262,6 @@ def _load_everything() -> None:
     import inspect  # noqa: F401
     import pkgutil
     import selectors  # noqa: F401
-    import smtplib  # noqa: F401
     import traceback  # noqa: F401
 
     for module in pkgutil.iter_modules(smtpd_compat.__path__):

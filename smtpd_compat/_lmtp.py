@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import smtplib
 
-from ._relay import check_greeting, offered_options, quit_quickly, reply_in
-from ._relaytext import (
+from ._relay_text import (
     BAD_ADDRESS,
     NO_REPLY,
     NO_SMTPUTF8,
@@ -17,12 +16,13 @@ from ._relaytext import (
     is_accepting,
     is_sendable,
 )
+from ._upstream import check_greeting, offered_options, quit_quickly, reply_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._relaytext import Reply
+    from ._relay_text import Reply
 
 _SERVICE_CLOSING = 221
 

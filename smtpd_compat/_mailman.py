@@ -7,16 +7,18 @@ from io import StringIO
 
 import smtpd_compat
 
-from ._relay import PureProxy, reply_in
-from ._relaytext import NO_REPLY, answer, is_accepting, is_temporary
+from ._lmtp import Transaction
+from ._relay import PureProxy
+from ._relay_text import NO_REPLY, answer, is_accepting, is_temporary
 from ._tracing import log_caught, trace_if_possible
+from ._upstream import reply_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ._relaytext import Refused, Reply
+    from ._relay_text import Refused, Reply
 
 _OK = (250, "OK")
 _NOT_MAILMANS = (550, "mailbox unavailable")
@@ -240,8 +242,6 @@ class _Mailman3:
         rcpttos: list[str],
         data: bytes | str,
     ) -> None:
-        from ._lmtp import Transaction
-
         self._transaction = Transaction(
             server.mailman_host, server.mailman_port, server.mailman_timeout
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import socket
+import smtplib
 
-from ._relaytext import (
+from ._arguments import accepts
+from ._relay_text import (
     BAD_ADDRESS,
     NO_REPLY,
     NO_SMTPUTF8,
@@ -15,17 +16,20 @@ from ._relaytext import (
 )
 from ._server import SMTPServer
 from ._tracing import trace_if_possible
+from ._upstream import (
+    check_greeting,
+    offered_options,
+    quit_quickly,
+    reply_in,
+    take_all_success_for_250,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import smtplib
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from ._relaytext import Refused, Reply
-
-#: Seconds to wait for the answer to QUIT, while a client waits for ours.
-_QUIT_TIMEOUT = 5.0
+    from ._relay_text import Refused
 
 
 class PureProxy(SMTPServer):
@@ -89,7 +93,9 @@ class PureProxy(SMTPServer):
     ) -> Refused:
         """Call `_deliver`; overridden ones may take no more than three arguments."""
         if "SMTPUTF8" in kwargs.get("mail_options", ()):
-            return self._deliver(mailfrom, rcpttos, data, ["SMTPUTF8"])
+            message = (mailfrom, rcpttos, data, ["SMTPUTF8"])
+            if accepts(self._deliver, *message):
+                return self._deliver(*message)
         return self._deliver(mailfrom, rcpttos, data)
 
     def _deliver(
@@ -108,13 +114,12 @@ class PureProxy(SMTPServer):
             of the reply (``(-1, 'ignore')`` if there was none).  An empty dictionary
             says that upstream took the message for all.
         """
-        import smtplib
-
         if isinstance(rcpttos, str):  # smtplib takes a single one too
             rcpttos = [rcpttos]
         rcpttos = list(dict.fromkeys(rcpttos))
         try:
             connection = smtplib.SMTP()
+            take_all_success_for_250(connection)
             connection.timeout = self.upstream_timeout  # type: ignore[assignment]
             greeting = connection.connect(self._remoteaddr[0], self._remoteaddr[1])
             try:
@@ -159,64 +164,3 @@ def _send(
     else:
         refused.update(connection.sendmail(mailfrom, rcpttos, data))
     return refused
-
-
-# What PureProxy has in common with our LMTP client
-
-
-def check_greeting(greeting: Any) -> None:
-    """Look at what ``connect`` returned, which smtplib leaves to its callers.
-
-    :raises smtplib.SMTPConnectError: if the server does not want to talk.
-    """
-    import smtplib
-
-    if isinstance(greeting, tuple) and greeting[0] != 220:
-        raise smtplib.SMTPConnectError(*greeting)
-
-
-def offered_options(
-    connection: smtplib.SMTP,
-    addresses: Iterable[str],
-    data: bytes | str,
-    wanted: Iterable[str] = (),
-) -> list[str]:
-    """The parameters of MAIL that a message needs, as far as the server offers them.
-
-    They are BODY=8BITMIME (RFC 6152) and SMTPUTF8 (RFC 6531); the latter also if it is
-    among *wanted*.
-    """
-    needed = {}
-    if not data.isascii():
-        needed["8bitmime"] = "BODY=8BITMIME"
-    if "SMTPUTF8" in wanted or not all(address.isascii() for address in addresses):
-        needed["smtputf8"] = "SMTPUTF8"
-    if needed:
-        connection.ehlo_or_helo_if_needed()
-    return [option for name, option in needed.items() if connection.has_extn(name)]
-
-
-def reply_in(error: OSError) -> Reply:
-    """The server's reply that smtplib raised as *error*, or what stands for none."""
-    import smtplib
-
-    if type(error) is smtplib.SMTPResponseException:
-        return NO_REPLY  # raised for what smtplib cannot read, with a code of its own
-    code, text = NO_REPLY
-    return getattr(error, "smtp_code", code), getattr(error, "smtp_error", text)
-
-
-def quit_quickly(connection: smtplib.SMTP) -> None:
-    """Say QUIT; whatever comes of it, the message's fate is decided already."""
-    import smtplib
-
-    sock = getattr(connection, "sock", False)
-    if sock is None:
-        return  # the connection is lost
-    try:
-        if isinstance(sock, socket.socket):
-            sock.settimeout(_QUIT_TIMEOUT)
-        connection.quit()
-    except (OSError, smtplib.SMTPException) as error:
-        trace_if_possible("got", error.__class__)
-        connection.close()

@@ -247,9 +247,13 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
 
     def _smtpd_is_full_for(self, conn: Any) -> bool:
         limit = self.connection_limit
-        if limit is not None and len(self._smtpd_channels()) >= limit:
-            return True
-        return select_cannot_hold(conn, self._map)
+        # Channels are counted only where there may be enough of them in the map.
+        is_full = (
+            limit is not None
+            and len(self._map) > limit
+            and len(self._smtpd_channels()) >= limit
+        )
+        return is_full or select_cannot_hold(conn, self._map)
 
     def _smtpd_sweep(self) -> None:
         """Close the channels that have been idle for too long."""

@@ -18,7 +18,7 @@ from ._loop import select_cannot_hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     _Call = Callable[[], Any]
@@ -31,14 +31,27 @@ def may_use_workers(server: Any) -> bool:
     """Whether the author of *server*'s handler asked for threads.
 
     ``worker_threads`` counts for the handlers that stood when it was set: a class that
-    overrides one of them and leaves ``worker_threads`` alone was written for the loop.
+    overrides one of them and leaves ``worker_threads`` alone was written for the loop,
+    and so was a function that was put into one of our classes.
     """
     for names in [vars(server)] + [vars(cls) for cls in type(server).__mro__]:
         if "worker_threads" in names:
-            return bool(names["worker_threads"])
+            return bool(names["worker_threads"]) and not _is_ours_but_patched(names)
         if any(handler in names for handler in _HANDLERS):
             return False
     return False
+
+
+def _is_ours_but_patched(names: Mapping[str, Any]) -> bool:
+    """Whether these are the names of a class of ours with somebody's handler in it."""
+    package = smtpd_compat.__name__
+    if names.get("__module__") != package:
+        return False
+    handlers = [names[handler] for handler in _HANDLERS if handler in names]
+    return any(
+        not str(getattr(handler, "__module__", "")).startswith(package + ".")
+        for handler in handlers
+    )
 
 
 class Crew:

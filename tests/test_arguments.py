@@ -8,7 +8,14 @@ import weakref
 
 import pytest
 
-from smtpd_compat._arguments import Arguments, Plan, code_of, find_refuser, is_opaque
+from smtpd_compat._arguments import (
+    Arguments,
+    Plan,
+    accepts,
+    code_of,
+    find_refuser,
+    is_opaque,
+)
 from tests.support.handlers import opaque, polite, seen
 
 TYPE_CHECKING = False
@@ -247,3 +254,19 @@ def test_a_type_error_of_other_things_is_no_refusal() -> None:
 
     assert refuser_of(adds, "adds") is None
     assert refuser_of(opaque(measures), "measures") is None
+
+
+@pytest.mark.parametrize(
+    "target, expected",
+    [
+        (lambda a: None, False),
+        (lambda a, b: None, True),
+        (lambda *args: None, True),
+        (functools.partial(lambda a, b, c: None, 1), True),
+        (type, True),  # of which inspect cannot tell
+    ],
+)
+def test_accepts_tells_whether_a_call_would_be_refused(
+    target: Any, expected: bool
+) -> None:
+    assert accepts(target, 1, 2) is expected

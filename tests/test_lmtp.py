@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smtpd_compat._lmtp import Transaction
-from smtpd_compat._relaytext import NO_REPLY
+from smtpd_compat._relay_text import NO_REPLY
 from tests.support.upstream import (
     CLOSE,
     SILENT,

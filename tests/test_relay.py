@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 import smtpd_compat
-from smtpd_compat import _relay
+from smtpd_compat import _upstream
 from tests.support.serving import address, serving
 from tests.support.upstream import (
     CLOSE,
@@ -124,13 +124,15 @@ def test_what_upstream_did_not_take_is_not_acknowledged(
         {"QUIT": SILENT},
         {"QUIT": "500 stay"},
         {"end of data": ["250 taken", CLOSE]},
+        {"end of data": "251 taken, and will be forwarded"},
+        {"end of data": "200 taken"},
     ],
     ids=str,
 )
 def test_what_upstream_took_for_all_is_acknowledged_once(
     script: Any, decode_data: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_relay, "_QUIT_TIMEOUT", 0.1)
+    monkeypatch.setattr(_upstream, "_QUIT_TIMEOUT", 0.1)
     with upstream(script) as server:
         with proxy(server.address, decode_data=decode_data) as client:
             assert send(client, ALICE, BOB) == (250, b"OK")
@@ -142,7 +144,11 @@ def test_what_upstream_took_for_all_is_acknowledged_once(
 def test_a_message_taken_for_some_only_is_554_that_names_the_others(
     decode_data: bool,
 ) -> None:
-    with upstream({"RCPT": Refusing(bob="550 5.1.1 gone", eve="452 full")}) as server:
+    script = {
+        "RCPT": Refusing(bob="550 5.1.1 gone", eve="452 full"),
+        "end of data": "251 taken",
+    }
+    with upstream(script) as server:
         with proxy(server.address, decode_data=decode_data) as client:
             code, text = send(client, ALICE, BOB, "eve@x")
         assert recipients(server) == [ALICE]
@@ -264,6 +270,18 @@ def test_smtputf8_that_the_client_asked_for_is_passed_on_where_it_is_offered() -
                 )
             assert server.messages[0].mailfrom == expected
             assert server.messages[0].data == "A: ü\r\n\r\n".encode()
+
+
+def test_an_overridden_deliver_of_three_arguments_gets_smtputf8_mail_too() -> None:
+    class Logging(smtpd_compat.PureProxy):
+        def _deliver(self, mailfrom: Any, rcpttos: Any, data: Any) -> Any:  # type: ignore[override]
+            return smtpd_compat.PureProxy._deliver(self, mailfrom, rcpttos, data)
+
+    options = {"mail_options": ["SMTPUTF8"], "rcpt_options": []}
+    with upstream(extensions=("SMTPUTF8",)) as server:
+        with unserved(server.address, Logging) as relay:
+            assert relay.process_message("", "ü@x", [ALICE], b"", **options) is None
+        assert server.messages[0].mailfrom == "<ü@x> SMTPUTF8"
 
 
 def test_without_smtputf8_upstream_a_non_ascii_recipient_is_refused() -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -589,6 +590,20 @@ def test_a_class_that_overrides_a_handler_has_to_ask_for_workers_itself(
     server = cls(("127.0.0.1", 0), None, map={})
     try:
         assert may_use_workers(server) is uses
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("name", ["process_message", "_deliver"])
+@pytest.mark.parametrize("replacement", [mock.Mock(), lambda self, *args: {}], ids=str)
+def test_a_handler_put_into_a_class_of_ours_never_expected_threads(
+    name: str, replacement: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = smtpd_compat.PureProxy(("127.0.0.1", 0), None, map={})
+    try:
+        assert may_use_workers(server) is True
+        monkeypatch.setattr(smtpd_compat.PureProxy, name, replacement)
+        assert may_use_workers(server) is False
     finally:
         server.close()
 

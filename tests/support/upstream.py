@@ -181,7 +181,7 @@ class _Conversation:
             verdicts = replies
         else:
             verdicts = replies[:1] * len(accepted)
-        taken = [to for to, reply in zip(accepted, verdicts) if reply.startswith("250")]
+        taken = [to for to, reply in zip(accepted, verdicts) if reply.startswith("2")]
         if taken:
             self.server.take(Message(self.mailfrom, taken, wire[2:-3]))
         self.say(replies)

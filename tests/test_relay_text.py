@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smtpd_compat._relaytext import (
+from smtpd_compat._relay_text import (
     NO_REPLY,
     answer,
     canonical,
