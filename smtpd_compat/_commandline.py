@@ -195,19 +195,27 @@ def _fail(message: str) -> NoReturn:
 
 def _load(name: str) -> Any:
     """The class called *name*: a bundled one, or ``package.module.Class``."""
-    module_name, dot, class_name = name.rpartition(".")
-    if not dot or module_name == "__main__":
+    module_name, _, class_name = name.rpartition(".")
+    is_bundled = module_name in ("", "__main__")
+    if is_bundled:
         module: Any = smtpd_compat
     else:
+        smtpd_compat.install_as_smtpd()
         try:
-            smtpd_compat.install_as_smtpd()
             module = __import__(module_name, fromlist=[""])
-        except ImportError as error:
+        except (ImportError, SyntaxError) as error:
             _fail(f"Cannot import the class {name}: {error}")
     try:
-        return getattr(module, class_name)
+        cls = getattr(module, class_name)
     except AttributeError as error:
         _fail(f"No class {name}: {error}")
+    if is_bundled and not _is_server_class(cls):
+        _fail(f"No class {name}: {cls!r} is no subclass of SMTPServer")
+    return cls
+
+
+def _is_server_class(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, smtpd_compat.SMTPServer)
 
 
 def _start(cls: Any, options: Options) -> Any:
@@ -227,13 +235,26 @@ def _start(cls: Any, options: Options) -> Any:
             ),
             {"enable_SMTPUTF8": options.enable_SMTPUTF8},
         )
-    except (OSError, TypeError, ValueError, OverflowError) as error:
+    except Exception as error:
+        if not _was_raised_by_us(error):
+            raise  # and show the class's author where
         _fail(f"Cannot start {options.classname}: {error}")
     if options.enable_SMTPUTF8 and "enable_SMTPUTF8" in left_out:
         _fail(f"{options.classname} does not support SMTPUTF8.")
     if "data_size_limit" in left_out:
         server.data_size_limit = size_limit
     return server
+
+
+def _was_raised_by_us(error: Exception) -> bool:
+    """Whether *error* says that something cannot be, not that a class has a mistake."""
+    if isinstance(error, OSError):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = trace and str(trace.tb_frame.f_globals.get("__name__")).split(".")[0]
+    return raised_in in (smtpd_compat.__name__, "asyncore")
 
 
 def _become_nobody() -> None:
@@ -244,12 +265,12 @@ def _become_nobody() -> None:
         _fail('Cannot import module "pwd"; try running with -n option.')
     _load_everything()
     os = smtpd_compat.os
-    nobody = pwd.getpwnam("nobody")
     try:
+        nobody = pwd.getpwnam("nobody")
         os.setgroups([])
         os.setgid(nobody.pw_gid)
         os.setuid(nobody.pw_uid)
-    except PermissionError:
+    except (KeyError, OSError):
         _fail('Cannot setuid "nobody"; try running with -n option.')
 
 

@@ -23,6 +23,14 @@ class TwoArguments(smtpd.SMTPServer):
         print(f"{mailfrom} -> {rcpttos}: {data!r}")
 
 
+class HasAMistake(smtpd.SMTPServer):
+    """A server whose author has to see where it fails."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.limit = int("none")
+
+
 class TellsItsLimits(smtpd.SMTPServer):
     """A server whose class says nothing of limits, but for one."""
 

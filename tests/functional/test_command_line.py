@@ -8,6 +8,7 @@ import signal
 import smtplib
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -192,6 +193,44 @@ def test_address_in_use_is_a_message() -> None:
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr.startswith("Cannot start DebuggingServer: ")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("Nope", "No class Nope: "),
+        ("loop", "No class loop: "),
+        ("SMTPChannel", "No class SMTPChannel: "),
+        ("nope.Server", "Cannot import the class nope.Server: "),
+        (SERVERS + "Nope", f"No class {SERVERS}Nope: "),
+        ("tests.functional.servers", "No class tests.functional.servers: "),
+    ],
+)
+def test_what_is_no_class_of_servers_is_a_message(name: str, said: str) -> None:
+    ended = run("-n", "-c", name, "127.0.0.1:0", command=COMMAND)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(said)
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_module_that_is_not_python_is_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "not_python.py").write_text("class class:\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ended = run("-n", "-c", "not_python.Server", "127.0.0.1:0", command=COMMAND)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Cannot import the class not_python.Server: ")
+    assert "(not_python.py, line 1)" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_mistake_in_somebodys_class_is_shown_with_its_place() -> None:
+    name = SERVERS + "HasAMistake"
+    ended = run("-n", "-c", name, "127.0.0.1:0", command=COMMAND)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert 'self.limit = int("none")' in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("ValueError: ")
 
 
 def test_version_is_the_banners() -> None:
