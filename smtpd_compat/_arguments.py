@@ -70,7 +70,7 @@ class Arguments:
         key = target.__func__ if type(target) is MethodType else target
         try:
             code, plan = self._plans[key]
-            if code is init_code(key):
+            if code is constructor_code(key):
                 return plan
         except (KeyError, TypeError):
             pass
@@ -92,7 +92,7 @@ class Arguments:
 
     def _remember(self, key: Any, plan: Plan) -> None:
         try:
-            self._plans[key] = init_code(key), plan
+            self._plans[key] = constructor_code(key), plan
         except TypeError:  # not hashable, or not weakly referable: made every time
             pass
 
@@ -158,7 +158,7 @@ def accepts(target: Any, *args: Any) -> bool:
     return True
 
 
-def init_code(target: Any) -> CodeType | None:
+def constructor_code(target: Any) -> CodeType | None:
     """The code of a class's constructor, by which to see that it was replaced."""
     if not isinstance(target, type):
         return None
@@ -175,7 +175,7 @@ def code_of(target: Any) -> CodeType | None:
     """The code that a call of *target* runs; None if it is not Python's."""
     while isinstance(target, partial):
         target = target.func
-    code = init_code(target) or getattr(target, "__code__", None)
+    code = constructor_code(target) or getattr(target, "__code__", None)
     return code or getattr(type(target).__call__, "__code__", None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from functools import partial
 from time import monotonic
+from types import FunctionType
 
 import smtpd_compat
 
@@ -19,7 +20,7 @@ from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 _END_OF_LINE = b"\r\n"
@@ -259,7 +260,7 @@ class SMTPChannel(
             if (
                 self._smtpd_text is None
                 and not self.received_lines
-                and self._smtpd_has_own_hooks()
+                and self._smtpd_has_stock_hooks()
                 and not tracing()
             ):
                 self._smtpd_text = MessageText()
@@ -279,7 +280,7 @@ class SMTPChannel(
         if (
             self.received_lines
             or self._smtpd_text is not None
-            or not self._smtpd_has_own_hooks()
+            or not self._smtpd_has_stock_hooks()
             or tracing()
         ):
             super()._smtpd_whole_piece(piece)
@@ -310,14 +311,12 @@ class SMTPChannel(
             self.push("451 Internal confusion")
             self.num_bytes = 0
 
-    def _smtpd_has_own_hooks(self) -> bool:
-        """Whether the hooks of asynchat are neither overridden nor patched."""
-        cls = type(self)
+    def _smtpd_has_stock_hooks(self) -> bool:
+        """Whether nobody can tell that the hooks of asynchat are not called."""
+        stock = self._smtpd_stock
         return (
-            cls.found_terminator is _FOUND_TERMINATOR
-            and cls.collect_incoming_data is _COLLECT_INCOMING_DATA
-            and "found_terminator" not in self.__dict__
-            and "collect_incoming_data" not in self.__dict__
+            getattr(self.found_terminator, "__func__", None) in stock
+            and getattr(self.collect_incoming_data, "__func__", None) in stock
         )
 
     # Messages
@@ -387,5 +386,12 @@ class SMTPChannel(
         self._smtpd_consume()
 
 
-_FOUND_TERMINATOR = SMTPChannel.found_terminator
-_COLLECT_INCOMING_DATA = SMTPChannel.collect_incoming_data
+def _methods(cls: type) -> Iterator[FunctionType]:
+    """The functions that *cls* defines or inherits, but not those that it overrides."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found.update(vars(base))
+    return (value for value in found.values() if isinstance(value, FunctionType))
+
+
+SMTPChannel._smtpd_stock = frozenset(_methods(SMTPChannel))

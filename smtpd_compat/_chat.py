@@ -34,8 +34,9 @@ class Chat(Reader):
     _smtpd_last_heard: float | None = None
     #: What the next turn that asyncore gives is for.
     _smtpd_deferred: Callable[[], None] | None = None
-    #: Whether one of these, a close or unsent output may keep it from being read.
-    _smtpd_is_special = False
+    #: Whether something may keep it from being read: an answer that is awaited, work
+    #: that was deferred, unsent output, a close.  Looked into when it is to be read.
+    _smtpd_is_held_up = False
     #: The last output did not all go out.
     _smtpd_is_choked = False
     #: Silent, and does not even take the farewell.
@@ -57,17 +58,17 @@ class Chat(Reader):
 
     def readable(self) -> bool:
         """Whether to read from the client; asked in every turn of the loop."""
-        return not self._smtpd_is_special or self._smtpd_is_specially_readable()
+        return not self._smtpd_is_held_up or self._smtpd_is_readable_all_the_same()
 
     def writable(self) -> bool:
         """Whether there is something to send, or to do."""
-        if self._smtpd_is_special and (
+        if self._smtpd_is_held_up and (
             self._smtpd_deferred is not None or self._fileno is None
         ):
             return self._fileno is not None
         return True if self.producer_fifo else not self.connected
 
-    def _smtpd_is_specially_readable(self) -> bool:
+    def _smtpd_is_readable_all_the_same(self) -> bool:
         if self._smtpd_is_abandoned:
             self.handle_close()
         if (
@@ -77,7 +78,7 @@ class Chat(Reader):
         ):
             return False
         unsent = self.producer_fifo
-        self._smtpd_is_special = bool(unsent)
+        self._smtpd_is_held_up = bool(unsent)
         return not (
             unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
         )
@@ -107,12 +108,12 @@ class Chat(Reader):
     def _smtpd_await_answer(self) -> None:
         """Read and consume nothing until `_smtpd_awaits_answer` is false again."""
         self._smtpd_awaits_answer = True
-        self._smtpd_is_special = True
+        self._smtpd_is_held_up = True
 
     def _smtpd_defer(self, work: Callable[[], None]) -> None:
         """Have *work* done in a turn of its own, before anything else is read."""
         self._smtpd_deferred = work
-        self._smtpd_is_special = True
+        self._smtpd_is_held_up = True
         self._smtpd_tell()
 
     def _smtpd_take_turn(self, work: Callable[[], None]) -> None:
@@ -127,7 +128,7 @@ class Chat(Reader):
                     raise
                 except Exception:
                     self._smtpd_last_output = b""
-                    if not self._smtpd_is_own("handle_error"):
+                    if not self._smtpd_is_stock("handle_error"):
                         # asyncore calls it, and it has its say before we answer.
                         self._smtpd_defer(self._smtpd_recover)
                         raise
@@ -170,7 +171,7 @@ class Chat(Reader):
             pass
         elif self._smtpd_is_finished or self._smtpd_deferred is not None:
             self._smtpd_is_abandoned = True
-            self._smtpd_is_special = True
+            self._smtpd_is_held_up = True
             self._smtpd_tell()
         else:
             self._smtpd_last_heard = now
@@ -199,7 +200,7 @@ class Chat(Reader):
             return False
         if sent < len(output):
             unsent.appendleft(output[sent:])
-            self._smtpd_is_special = True
+            self._smtpd_is_held_up = True
             self._smtpd_is_choked = True
             return False
         self._smtpd_is_choked = False
@@ -235,7 +236,7 @@ class Chat(Reader):
             return
         asynchat.async_chat.initiate_send(self)
         if self.producer_fifo:
-            self._smtpd_is_special = True
+            self._smtpd_is_held_up = True
             self._smtpd_tell()
         else:
             self._smtpd_is_choked = False
@@ -264,23 +265,15 @@ class Chat(Reader):
         if self._smtpd_corked and self.connected and self.producer_fifo:
             self._smtpd_send_gathered()
         self._smtpd_is_finished = True
-        self._smtpd_is_special = True
+        self._smtpd_is_held_up = True
         asynchat.async_chat.close(self)
 
-    def _smtpd_is_own(self, hook: str) -> bool:
-        """Whether *hook* is what this package or asyncore defines."""
-        return getattr(getattr(self, hook), "__func__", None) is _OWN[hook]
+    # What a subclass or a patch has replaced
 
+    #: The methods of this class and of SMTPChannel as this package and asyncore have
+    #: them, filled in by SMTPChannel.
+    _smtpd_stock: frozenset[Any] = frozenset()
 
-#: The hooks that a subclass or a patch may replace, as they were.
-_OWN = {
-    hook: getattr(Chat, hook)
-    for hook in (
-        "close_when_done",
-        "del_channel",
-        "handle_error",
-        "initiate_send",
-        "readable",
-        "writable",
-    )
-}
+    def _smtpd_is_stock(self, name: str) -> bool:
+        """Whether the method *name* is neither overridden nor patched."""
+        return getattr(getattr(self, name), "__func__", None) in self._smtpd_stock

@@ -55,7 +55,7 @@ class Commands:
     enable_SMTPUTF8: bool
     _decode_data: bool
 
-    # What these hold is told by SMTPChannel
+    # Documented in SMTPChannel
     seen_greeting: str = ""
     extended_smtp: bool = False
     require_SMTPUTF8: bool = False
@@ -66,6 +66,7 @@ class Commands:
     smtp_state: int
     num_bytes: int
     _smtpd_last_output: bytes
+    _smtpd_stock: frozenset[Any]
 
     if TYPE_CHECKING:
 
@@ -102,7 +103,7 @@ class Commands:
             self.push("500 Error: line too long")
         elif not method:
             self.push(f'500 Error: command "{echo(verb)}" not recognized')
-        elif getattr(method, "__func__", None) in _OWN_COMMANDS:
+        elif getattr(method, "__func__", None) in self._smtpd_stock:
             method(rest.strip() if space else None)
         else:
             argument = rest.strip() if space else None
@@ -357,11 +358,6 @@ class Commands:
         if params:
             return "555 MAIL FROM parameters not recognized or not implemented"
         return None
-
-
-_OWN_COMMANDS = frozenset(
-    value for name, value in vars(Commands).items() if name.startswith("smtp_")
-)
 
 
 def echo(text: str) -> str:

@@ -177,7 +177,7 @@ class _Watch:
     def _adopt(self, fd: int, dispatcher: Any) -> None:
         self._watched[fd] = dispatcher
         if isinstance(dispatcher, Chat) and all(
-            map(dispatcher._smtpd_is_own, _TELLING)
+            map(dispatcher._smtpd_is_stock, _TELLING)
         ):
             dispatcher._smtpd_changed = self._changed.append
         else:

@@ -113,13 +113,13 @@ class MailmanProxy(PureProxy):
         except OSError as error:
             trace_if_possible("got", error.__class__)
             return dict.fromkeys(rcpttos, reply_in(error))
-        undecided = [reply for reply in offered.values() if _is_open(reply)]
+        undecided = [reply for reply in offered.values() if _may_change(reply)]
         if undecided:
             return dict.fromkeys(rcpttos, undecided[0])
         lists = [to for to in rcpttos if is_accepting(offered[to])]
         others = [to for to in rcpttos if not is_accepting(offered[to])]
         refused = self._smtpd_relay(mailfrom, others, data, kwargs)
-        undecided = [reply for reply in refused.values() if _is_open(reply)]
+        undecided = [reply for reply in refused.values() if _may_change(reply)]
         if undecided and len(refused) >= len(others):
             refused.update(dict.fromkeys(lists, undecided[0]))
             return refused
@@ -151,7 +151,7 @@ class MailmanProxy(PureProxy):
         return dict(refused or {})
 
 
-def _is_open(reply: Reply) -> bool:
+def _may_change(reply: Reply) -> bool:
     """Whether it may be otherwise when the client tries again."""
     return not is_accepting(reply) and is_temporary(reply)
 
@@ -262,7 +262,7 @@ class _Mailman3:
         replies: dict[str, Reply] = {}
         for recipient, names in self._names.items():
             replies[recipient] = self._offer_one(names)
-            if _is_open(replies[recipient]):
+            if _may_change(replies[recipient]):
                 break
         return replies
 
@@ -274,7 +274,7 @@ class _Mailman3:
         reply = NO_REPLY
         for name in names:
             reply = self._transaction.offer(name)
-            if is_accepting(reply) or _is_open(reply):
+            if is_accepting(reply) or _may_change(reply):
                 break
         return reply
 

@@ -53,7 +53,7 @@ class TextLines:
         collect_incoming_data: Callable[[Any], None]
         found_terminator: Callable[[], None]
 
-        def _smtpd_has_own_hooks(self) -> bool: ...
+        def _smtpd_has_stock_hooks(self) -> bool: ...
         def _smtpd_ungathered(self, work: Callable[[], object]) -> None: ...
 
     def _smtpd_give_piece(self, piece: bytes) -> None:
@@ -75,7 +75,7 @@ class TextLines:
 
     def _smtpd_end_piece(self) -> None:
         """Call found_terminator."""
-        if self._smtpd_has_own_hooks():
+        if self._smtpd_has_stock_hooks():
             self.found_terminator()
             return
         if self._smtpd_hooks_take_text:

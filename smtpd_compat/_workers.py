@@ -48,10 +48,9 @@ def _is_ours_but_patched(names: Mapping[str, Any]) -> bool:
     if names.get("__module__") != package:
         return False
     handlers = [names[handler] for handler in _HANDLERS if handler in names]
-    return any(
-        not str(getattr(handler, "__module__", "")).startswith(package + ".")
-        for handler in handlers
-    )
+    # A wrapper has the __module__ of what it wraps, but names of its own module's.
+    modules = [getattr(handler, "__globals__", {}) for handler in handlers]
+    return any(module.get("__package__") != package for module in modules)
 
 
 class Crew:
