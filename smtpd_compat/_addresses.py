@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["AddressError", "parse_address"]
-
 
 class AddressError(ValueError):
     """The text does not start with an address."""
@@ -49,15 +47,14 @@ _comment_backslash = re.compile(r"(\\[()\\])|\\")
 def parse_address(text: str) -> tuple[str, str]:
     """Take the address off the start of a command's argument.
 
-    text: what follows ``FROM:``, ``TO:`` or ``VRFY``; it may hold any characters.
-
-    Returns the mailbox and the text after it.  The mailbox is ``local@domain``
-    without comments, white space, source route and needless quotes; ``<>`` for the
-    null reverse-path; the local part alone where no domain follows it; empty for
-    empty text.
-
-    Raises AddressError where there is no address (RFC 5321 section 4.1.2, RFC 5322
-    sections 3.4.1 and 4.4).
+    :param text: what follows ``FROM:``, ``TO:`` or ``VRFY``; it may hold any
+        characters.
+    :returns: the mailbox and the text after it.  The mailbox is ``local@domain``
+        without comments, white space, source route and needless quotes; ``<>`` for the
+        null reverse-path; the local part alone where no domain follows it; empty for
+        empty text.
+    :raises AddressError: where there is no address (RFC 5321, 4.1.2; RFC 5322, 3.4.1
+        and 4.4).
     """
     plain = _plain_mailbox(text)
     if plain is not None:
@@ -126,8 +123,8 @@ def _quoted(content: str) -> str:
 def _local_part(text: str, pos: int) -> tuple[str, str, int]:
     """``dot-atom / quoted-string / obs-local-part``.
 
-    Returns the local part, and the text and position at which to go on: the text
-    changes where an encoded word had to be decoded before the rest could be read.
+    :returns: the local part, and the text and position at which to go on: the text
+        changes where an encoded word had to be decoded before the rest could be read.
     """
     start = _cfws(text, pos)
     if start == len(text) or text[start] in _local_part_ends:
@@ -188,7 +185,7 @@ def _word(text: str, pos: int) -> tuple[str, int]:
 def _quoted_string(text: str, pos: int) -> tuple[str, int]:
     """``DQUOTE *([FWS] (qcontent / encoded-word)) [FWS] DQUOTE``, or up to the end.
 
-    White space between two encoded words goes (RFC 2047 section 6.2).
+    White space between two encoded words goes (RFC 2047, 6.2).
     """
     content: list[str] = []
     pos += 1

@@ -74,7 +74,21 @@ _LIMITS = {"idle_timeout": 300.0, "connection_limit": 8192, "recipient_limit": 1
 
 
 class Options:
-    """What the command line asked for; the class holds the defaults."""
+    """What the command line asked for; the class holds the defaults.
+
+    ``setuid``
+        Whether to become the user nobody (`bool`).
+    ``classname``
+        The class of the server (`str`), see ``-c``.
+    ``size_limit``
+        Octets that a message may have (`int`), None where nothing was said.
+    ``enable_SMTPUTF8``
+        Whether to offer SMTPUTF8 (`bool`).
+    ``localhost``, ``localport``
+        Where to listen (`str`, `int`).
+    ``remotehost``, ``remoteport``
+        The upstream server (`str`, `int`).
+    """
 
     __module__ = "smtpd_compat"
 

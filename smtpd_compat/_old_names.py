@@ -103,7 +103,7 @@ class _OfSocket:
 
 
 class ForwardsToSocket:
-    """What a socket has, a dispatcher has."""
+    """What a socket has, a dispatcher has: ``server.getsockname()``, as in 2.x."""
 
 
 for _name_of_socket in _SOCKET_NAMES:

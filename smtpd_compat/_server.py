@@ -38,8 +38,8 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
 
     :param localaddr: ``(host, port)`` to listen on; port 0 lets the system choose one
         (see ``server.socket.getsockname()``), host ``''`` means every IPv4 interface.
-    :param remoteaddr: ``(host, port)`` of an upstream server, kept as ``_remoteaddr``
-        for subclasses that relay; others give None.
+    :param remoteaddr: ``(host, port)`` of an upstream server, for subclasses that
+        relay; others give None.
     :param data_size_limit: octets that a message may have (RFC 1870); None or 0 for
         no limit.
     :param map: the socket map to register in, asyncore's own if None.
@@ -49,7 +49,8 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
     :raises ValueError: if both *enable_SMTPUTF8* and *decode_data* are true.
     :raises OSError: if the address cannot be listened on.
 
-    Subclasses set these attributes of the class:
+    What was given is kept as ``data_size_limit``, ``enable_SMTPUTF8`` and
+    ``_remoteaddr``.  Subclasses set these attributes of the class:
 
     ``channel_class``
         The class of the conversations, called with this server, the client's socket

@@ -191,7 +191,7 @@ def test_a_message_may_have_just_as_many_octets_as_the_limit(
 
 
 @pytest.mark.parametrize("decode_data", [False, True])
-@pytest.mark.parametrize("fill", [b"x", b"\r", b"\n", b"\r\n."[:1] + b".", b"\xff"])
+@pytest.mark.parametrize("fill", [b"x", b"\r", b"\n", b"\r.", b"\xff"])
 def test_a_line_that_never_ends_costs_no_more_than_the_limit(
     fill: bytes, decode_data: bool
 ) -> None:

@@ -27,7 +27,7 @@ LOOPS = pytest.mark.parametrize("loop", [asyncore.loop, smtpd_compat.loop])
 # Output
 
 
-def test_pipelined_commands_are_answered_in_order_in_one_segment() -> None:
+def test_pipelined_commands_are_answered_in_order() -> None:
     with on_stage(Server) as stage, stage.connect() as client:
         client.send(b"EHLO x\r\n" + MESSAGE + b"NOOP\r\nFOO\r\nQUIT\r\n")
         heard = stage.rest(client)
@@ -37,7 +37,7 @@ def test_pipelined_commands_are_answered_in_order_in_one_segment() -> None:
     )
 
 
-def test_what_a_turn_has_to_say_leaves_in_one_segment_at_once() -> None:
+def test_the_replies_to_what_came_together_leave_in_one_segment_at_once() -> None:
     """Several would wait for each other's acknowledgements (Nagle's algorithm)."""
 
     class CountsSegments(Channel):

@@ -7,14 +7,19 @@ The programs are in tests/eras/programs.  Each runs in a process of its own, whe
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
+import shutil
 import smtplib
 import ssl
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from .eras.programs_running import HERE, PROGRAMS, Running, running
+from .eras.table import LEFT_OUT, outcome
 from .functional.processes import COMMAND, server_process
 from .support.talking import Client
 from .support.upstream import upstream
@@ -504,3 +509,27 @@ def test_warnings_made_errors_are_shown_and_no_mail_is_refused(name: str) -> Non
 def test_program_says_of_which_era_it_is(name: str) -> None:
     first = (PROGRAMS / (name + ".py")).read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith(("# 2.7", "# 3."))
+
+
+def _python_2_7() -> str | None:
+    """An interpreter 2.7 with the module; sought in PATH and where pyenv keeps it."""
+    pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+    pattern = os.path.join(pyenv, "versions", "2.7.*", "bin", "python2.7")
+    for candidate in [shutil.which("python2.7"), *glob.glob(pattern)]:
+        if candidate and not subprocess.call([candidate, "-c", "import smtpd"]):
+            return candidate
+    return None
+
+
+def test_programs_of_2_7_run_on_python_2_7() -> None:
+    python = _python_2_7()
+    if python is None:
+        pytest.skip("no Python 2.7")
+    programs = [path for path in PROGRAMS.glob("*.py") if path.stem not in LEFT_OUT]
+    of_2_7 = {
+        path.stem
+        for path in programs
+        if path.read_text(encoding="utf-8").startswith("# 2.7")
+    }
+    taken = {name for name in of_2_7 if outcome(name, python, "smtpd") == "mail taken"}
+    assert taken == of_2_7
