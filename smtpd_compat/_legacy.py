@@ -111,7 +111,7 @@ def _construct(
             refuser = find_refuser(error, cls, ("__init__", "__new__"))
         if refuser is None:
             raise
-    plan = arguments.plan_as_ever(cls, cls)
+    plan = arguments.plan_as_ever(cls, refuser)
     args, kwargs = plan.choose(values)
     return cls(*args, **kwargs), plan.left_out
 
