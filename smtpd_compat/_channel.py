@@ -14,7 +14,8 @@ from ._chat import Chat
 from ._commands import Commands
 from ._hosts import host_name
 from ._message import MessageText, message_text, utf8
-from ._old_names import ForwardsToSocket, OldChannelNames, starts_empty
+from ._old_names import ForwardsToSocket, OldChannelNames
+from ._state import State
 from ._text_lines import TextLines
 from ._tracing import trace, tracing
 
@@ -92,19 +93,14 @@ class SMTPChannel(
     COMMAND = 0
     DATA = 1
 
-    # Channels exist whose __init__ never ran; what follows serves them too.
-
-    smtp_state: int = COMMAND
+    smtp_state: int
     peer: Any
-    received_lines: list[Any] = starts_empty()
-    received_data: Any = ""
-    num_bytes: int = 0
-    data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT
-    enable_SMTPUTF8: bool = False
+    received_lines: list[Any]
+    received_data: Any
+    num_bytes: int
+    data_size_limit: int | None
+    enable_SMTPUTF8: bool
     _decode_data: bool = False
-
-    #: The message, while it arrives and nobody can tell how it is kept.
-    _smtpd_text: MessageText | None = None
 
     def __init__(
         self,
@@ -116,6 +112,8 @@ class SMTPChannel(
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
     ) -> None:
+        if not hasattr(self, "_smtpd_state"):
+            self._smtpd_state = State()
         smtpd_compat.asynchat.async_chat.__init__(self, conn, map=map)
         self.smtp_server = server
         self.conn = conn
@@ -129,9 +127,9 @@ class SMTPChannel(
         if decode_data:
             self._smtpd_keep_lines_as_text()
             self._decode_data = True
-        self._smtpd_is_finished = False
+        self._smtpd_state.is_finished = False
         if isinstance(getattr(server, "idle_timeout", None), (int, float)):
-            self._smtpd_last_heard = monotonic()
+            self._smtpd_state.last_heard = monotonic()
         self._set_rset_state()
         self.seen_greeting = ""
         self.extended_smtp = False
@@ -149,6 +147,28 @@ class SMTPChannel(
         if tracing():
             trace("Peer:", repr(self.peer))
         self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
+
+    def _smtpd_begin(self) -> None:
+        super()._smtpd_begin()
+        start: dict[str, Any] = {
+            "smtp_state": self.COMMAND,
+            "received_lines": [],
+            "received_data": "",
+            "num_bytes": 0,
+            "data_size_limit": smtpd_compat.DATA_SIZE_DEFAULT,
+            "enable_SMTPUTF8": False,
+            "seen_greeting": "",
+            "extended_smtp": False,
+            "require_SMTPUTF8": False,
+            "mailfrom": None,
+            "rcpttos": [],
+            "mail_options": [],
+            "rcpt_options": [],
+        }
+        # What a subclass has made its own stays as it is.
+        for name, value in start.items():
+            if not hasattr(type(self), name) and not hasattr(self, name):
+                setattr(self, name, value)
 
     def _smtpd_adopt_settings(self, settings: dict[str, Any]) -> None:
         """Take from the server what ``__init__`` of a subclass did not."""
@@ -177,7 +197,7 @@ class SMTPChannel(
         self.rcpt_options = []
         self.require_SMTPUTF8 = False
         self.num_bytes = 0
-        self._smtpd_text = None
+        self._smtpd_state.text = None
         self.set_terminator(_END_OF_LINE)
 
     def _set_rset_state(self) -> None:
@@ -195,6 +215,7 @@ class SMTPChannel(
             carry (all but ASCII, unless MAIL said SMTPUTF8) leave as escapes.
         :raises TypeError: for anything else.
         """
+        state = self._smtpd_state
         if isinstance(msg, str) and msg.isascii():
             line = (msg + "\r\n").encode()
         elif isinstance(msg, (bytes, bytearray)):
@@ -203,8 +224,8 @@ class SMTPChannel(
         else:
             encoding = "utf-8" if self.require_SMTPUTF8 else "ascii"
             line = (msg + "\r\n").encode(encoding, "backslashreplace")
-        self._smtpd_last_output = line
-        if self._smtpd_corked:
+        state.last_output = line
+        if state.corked:
             self.producer_fifo.append(line)
         else:
             smtpd_compat.asynchat.async_chat.push(self, line)
@@ -216,18 +237,18 @@ class SMTPChannel(
 
         A reply that came from an overridden handle_error is the one that counts.
         """
-        if self._smtpd_is_finished or not self.connected:
+        if self._smtpd_state.is_finished or not self.connected:
             return
-        if self._smtpd_is_collecting:
+        if self._smtpd_state.is_collecting:
             # In the middle of a line or of a message: what follows is no command.
-            self._smtpd_is_collecting = False
-            if not self._smtpd_last_output:
+            self._smtpd_state.is_collecting = False
+            if not self._smtpd_state.last_output:
                 self.push("421 Error: local error in processing, closing connection")
             self.close_when_done()
             return
         self.received_lines = []
         self._set_post_data_state()
-        if not self._smtpd_last_output:
+        if not self._smtpd_state.last_output:
             self.push("451 Error: local error in processing")
 
     def _smtpd_say_timeout(self) -> None:
@@ -258,17 +279,17 @@ class SMTPChannel(
             self.num_bytes += len(data)
         if self.smtp_state == self.DATA:
             if (
-                self._smtpd_text is None
+                self._smtpd_state.text is None
                 and not self.received_lines
                 and self._smtpd_has_stock_hooks()
                 and not tracing()
             ):
-                self._smtpd_text = MessageText()
-            if self._smtpd_text is not None:
+                self._smtpd_state.text = MessageText()
+            if self._smtpd_state.text is not None:
                 if limit and self.num_bytes > limit:
-                    self._smtpd_text = MessageText()
+                    self._smtpd_state.text = MessageText()
                 else:
-                    self._smtpd_text.feed(data)
+                    self._smtpd_state.text.feed(data)
                 return
         if self._emptystring == "" and isinstance(data, bytes):
             self.received_lines.append(self._smtpd_decode(data))
@@ -279,7 +300,7 @@ class SMTPChannel(
         """Skip the two hooks where nobody can tell."""
         if (
             self.received_lines
-            or self._smtpd_text is not None
+            or self._smtpd_state.text is not None
             or not self._smtpd_has_stock_hooks()
             or tracing()
         ):
@@ -296,8 +317,8 @@ class SMTPChannel(
 
     def found_terminator(self) -> None:
         """Run the command, or hand over the message, that has arrived."""
-        if self._smtpd_text is not None:
-            received: Any = self._smtpd_text.finish()
+        if self._smtpd_state.text is not None:
+            received: Any = self._smtpd_state.text.finish()
         else:
             received = self._smtpd_joined_lines()
         self.received_lines = []
@@ -327,12 +348,12 @@ class SMTPChannel(
             self._set_post_data_state()
             self.push("552 Error: Too much mail data")
             return
-        if self._smtpd_text is None:
+        if self._smtpd_state.text is None:
             if isinstance(received, str):
                 received = received.encode("utf-8", "surrogateescape")
             received = message_text(received)
         else:
-            self._smtpd_text = None
+            self._smtpd_state.text = None
         if self._decode_data:
             text = utf8(received)
             if text is None:
@@ -378,7 +399,7 @@ class SMTPChannel(
 
     def _smtpd_answered(self, outcome: Callable[[], Any]) -> None:
         """On the loop's thread: a worker has the reply, or the exception."""
-        self._smtpd_awaits_answer = False
+        self._smtpd_state.awaits_answer = False
         self._smtpd_defer(partial(self._smtpd_read_on, outcome))
 
     def _smtpd_read_on(self, outcome: Callable[[], Any]) -> None:

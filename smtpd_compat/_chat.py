@@ -27,23 +27,6 @@ _UNSENT_LIMIT = 1 << 20
 class Chat(Reader):
     """An `asynchat.async_chat` that works in turns and outlives exceptions."""
 
-    _smtpd_corked = False
-    #: What was pushed last; reset where it matters whether anything has been.
-    _smtpd_last_output: bytes = b""
-    #: When something was last received, by `time.monotonic`; None while nobody asks.
-    _smtpd_last_heard: float | None = None
-    #: What the next turn that asyncore gives is for.
-    _smtpd_deferred: Callable[[], None] | None = None
-    #: Whether something may keep it from being read: an answer that is awaited, work
-    #: that was deferred, unsent output, a close.  Looked into when it is to be read.
-    _smtpd_is_held_up = False
-    #: The last output did not all go out.
-    _smtpd_is_choked = False
-    #: Silent, and does not even take the farewell.
-    _smtpd_is_abandoned = False
-    #: Tells `smtpd_compat.loop` that this channel, by descriptor, wants to be asked.
-    _smtpd_changed: Callable[[int], None] | None = None
-
     def _smtpd_answer_failure(self) -> None:
         """Bring the conversation back into order after an exception."""
         raise NotImplementedError
@@ -58,44 +41,43 @@ class Chat(Reader):
 
     def readable(self) -> bool:
         """Whether to read from the client; asked in every turn of the loop."""
-        return not self._smtpd_is_held_up or self._smtpd_is_readable_all_the_same()
+        return (
+            not self._smtpd_state.is_held_up or self._smtpd_is_readable_all_the_same()
+        )
 
     def writable(self) -> bool:
         """Whether there is something to send, or to do."""
-        if self._smtpd_is_held_up and (
-            self._smtpd_deferred is not None or self._fileno is None
-        ):
+        state = self._smtpd_state
+        if state.is_held_up and (state.deferred is not None or self._fileno is None):
             return self._fileno is not None
         return True if self.producer_fifo else not self.connected
 
     def _smtpd_is_readable_all_the_same(self) -> bool:
-        if self._smtpd_is_abandoned:
+        state = self._smtpd_state
+        if state.is_abandoned:
             self.handle_close()
-        if (
-            self._smtpd_awaits_answer
-            or self._smtpd_deferred is not None
-            or self._fileno is None
-        ):
+        if state.awaits_answer or state.deferred is not None or self._fileno is None:
             return False
         unsent = self.producer_fifo
-        self._smtpd_is_held_up = bool(unsent)
+        state.is_held_up = bool(unsent)
         return not (
             unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
         )
 
     def handle_read_event(self) -> None:
         """Read what there is, and answer it."""
-        if self._smtpd_last_heard is not None:
-            self._smtpd_last_heard = monotonic()
+        if self._smtpd_state.last_heard is not None:
+            self._smtpd_state.last_heard = monotonic()
         self._smtpd_take_turn(self.handle_read)
 
     def handle_write_event(self) -> None:
         """Do what was deferred, or send what waits."""
-        work = self._smtpd_deferred
+        state = self._smtpd_state
+        work = state.deferred
         if work is None:
             super().handle_write_event()
         else:
-            self._smtpd_deferred = None
+            state.deferred = None
             self._smtpd_take_turn(work)
 
     def handle_expt(self) -> None:
@@ -106,19 +88,20 @@ class Chat(Reader):
             pass
 
     def _smtpd_await_answer(self) -> None:
-        """Read and consume nothing until `_smtpd_awaits_answer` is false again."""
-        self._smtpd_awaits_answer = True
-        self._smtpd_is_held_up = True
+        """Read and consume nothing until `State.awaits_answer` is false again."""
+        self._smtpd_state.awaits_answer = True
+        self._smtpd_state.is_held_up = True
 
     def _smtpd_defer(self, work: Callable[[], None]) -> None:
         """Have *work* done in a turn of its own, before anything else is read."""
-        self._smtpd_deferred = work
-        self._smtpd_is_held_up = True
+        self._smtpd_state.deferred = work
+        self._smtpd_state.is_held_up = True
         self._smtpd_tell()
 
     def _smtpd_take_turn(self, work: Callable[[], None]) -> None:
         """Do *work*; after an exception, answer the failure; send what was pushed."""
-        self._smtpd_corked = True
+        state = self._smtpd_state
+        state.corked = True
         try:
             while True:
                 try:
@@ -127,7 +110,7 @@ class Chat(Reader):
                 except asyncore.ExitNow:
                     raise
                 except Exception:
-                    self._smtpd_last_output = b""
+                    state.last_output = b""
                     if not self._smtpd_is_stock("handle_error"):
                         # asyncore calls it, and it has its say before we answer.
                         self._smtpd_defer(self._smtpd_recover)
@@ -137,13 +120,13 @@ class Chat(Reader):
                         return
                 work = self._smtpd_consume
         finally:
-            self._smtpd_corked = False
+            state.corked = False
             unsent = self.producer_fifo
             if unsent and self.connected and self._smtpd_send_gathered() and unsent:
                 # What is left is the end of the connection, or a producer.
                 self.initiate_send()
-            if self._smtpd_changed is not None:
-                self._smtpd_changed(self._fileno)
+            if state.changed is not None:
+                state.changed(self._fileno)
 
     def _smtpd_could_answer(self) -> bool:
         try:
@@ -165,22 +148,23 @@ class Chat(Reader):
 
         :param now: by `time.monotonic`; the time before the first call does not count.
         """
-        if self._smtpd_last_heard is None or self._smtpd_awaits_answer:
-            self._smtpd_last_heard = now
-        elif now - self._smtpd_last_heard < timeout:
+        state = self._smtpd_state
+        if state.last_heard is None or state.awaits_answer:
+            state.last_heard = now
+        elif now - state.last_heard < timeout:
             pass
-        elif self._smtpd_is_finished or self._smtpd_deferred is not None:
-            self._smtpd_is_abandoned = True
-            self._smtpd_is_held_up = True
+        elif state.is_finished or state.deferred is not None:
+            state.is_abandoned = True
+            state.is_held_up = True
             self._smtpd_tell()
         else:
-            self._smtpd_last_heard = now
+            state.last_heard = now
             self._smtpd_defer(self._smtpd_say_timeout)
 
     def _smtpd_tell(self) -> None:
         """Tell `smtpd_compat.loop` to ask again."""
-        if self._smtpd_changed is not None:
-            self._smtpd_changed(self._fileno)
+        if self._smtpd_state.changed is not None:
+            self._smtpd_state.changed(self._fileno)
 
     def _smtpd_send_gathered(self) -> bool:
         """Send what was pushed, in one piece; False if not all of it went out."""
@@ -200,10 +184,10 @@ class Chat(Reader):
             return False
         if sent < len(output):
             unsent.appendleft(output[sent:])
-            self._smtpd_is_held_up = True
-            self._smtpd_is_choked = True
+            self._smtpd_state.is_held_up = True
+            self._smtpd_state.is_choked = True
             return False
-        self._smtpd_is_choked = False
+        self._smtpd_state.is_choked = False
         return True
 
     def _smtpd_ungathered(self, work: Callable[[], object]) -> None:
@@ -212,34 +196,35 @@ class Chat(Reader):
         It may wait, close, or take the socket in hand (STARTTLS), and counts on the
         client's having what was pushed before.
         """
-        corked = self._smtpd_corked
-        if corked and self._smtpd_is_choked:
+        state = self._smtpd_state
+        corked = state.corked
+        if corked and state.is_choked:
             # The client has not taken what was sent before; nothing can leave now.
             work()
             return
         if corked:
             if self.producer_fifo:
                 self._smtpd_send_gathered()
-            self._smtpd_corked = False
+            state.corked = False
         try:
             work()
         finally:
-            self._smtpd_corked = corked
+            state.corked = corked
 
     # Output
 
     def initiate_send(self) -> None:
         """Send what waits, unless the turn is still gathering."""
         if self.producer_fifo and isinstance(self.producer_fifo[-1], bytes):
-            self._smtpd_last_output = self.producer_fifo[-1]
-        if self._smtpd_corked:
+            self._smtpd_state.last_output = self.producer_fifo[-1]
+        if self._smtpd_state.corked:
             return
         asynchat.async_chat.initiate_send(self)
         if self.producer_fifo:
-            self._smtpd_is_held_up = True
+            self._smtpd_state.is_held_up = True
             self._smtpd_tell()
         else:
-            self._smtpd_is_choked = False
+            self._smtpd_state.is_choked = False
 
     def _smtpd_send_at_once(self) -> None:
         """Have short segments not wait for an acknowledgement (Nagle's algorithm)."""
@@ -251,7 +236,7 @@ class Chat(Reader):
 
     def close_when_done(self) -> None:
         """Close once everything is sent; what the client still says is not heard."""
-        self._smtpd_is_finished = True
+        self._smtpd_state.is_finished = True
         asynchat.async_chat.close_when_done(self)
         self._smtpd_tell()
 
@@ -262,10 +247,10 @@ class Chat(Reader):
 
     def close(self) -> None:
         """Close the connection."""
-        if self._smtpd_corked and self.connected and self.producer_fifo:
+        if self._smtpd_state.corked and self.connected and self.producer_fifo:
             self._smtpd_send_gathered()
-        self._smtpd_is_finished = True
-        self._smtpd_is_held_up = True
+        self._smtpd_state.is_finished = True
+        self._smtpd_state.is_held_up = True
         asynchat.async_chat.close(self)
 
     # What a subclass or a patch has replaced

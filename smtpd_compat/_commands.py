@@ -12,13 +12,14 @@ from functools import partial
 from . import _legacy
 from ._addresses import AddressError, parse_address
 from ._message import utf8
-from ._old_names import starts_empty
 from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
+
+    from ._state import State
 
 #: What SIZE and SMTPUTF8 add to the longest MAIL command (RFC 1870, section 3;
 #: RFC 6531, section 3.4).
@@ -56,16 +57,16 @@ class Commands:
     _decode_data: bool
 
     # Documented in SMTPChannel
-    seen_greeting: str = ""
-    extended_smtp: bool = False
-    require_SMTPUTF8: bool = False
-    mailfrom: str | None = None
-    rcpttos: list[str] = starts_empty()
-    mail_options: list[str] = starts_empty()
-    rcpt_options: list[str] = starts_empty()
+    seen_greeting: str
+    extended_smtp: bool
+    require_SMTPUTF8: bool
+    mailfrom: str | None
+    rcpttos: list[str]
+    mail_options: list[str]
+    rcpt_options: list[str]
     smtp_state: int
     num_bytes: int
-    _smtpd_last_output: bytes
+    _smtpd_state: State
     _smtpd_stock: frozenset[Any]
 
     if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Commands:
             return
         verb, space, rest = line.partition(" ")
         verb = verb.upper()
-        method = getattr(self, "smtp_" + verb, None)
+        method = getattr(self, _METHODS.get(verb) or "smtp_" + verb, None)
         limit = self.command_size_limit
         if self.extended_smtp:
             limits = self.command_size_limits
@@ -118,11 +119,11 @@ class Commands:
 
         Up to 3.2 a greeting counted when it was accepted; it did not have to be noted.
         """
-        self._smtpd_last_output = b""
+        self._smtpd_state.last_output = b""
         method(arg)
         if verb not in _GREETINGS or self.seen_greeting:
             return
-        if self._smtpd_last_output.startswith(b"2"):
+        if self._smtpd_state.last_output.startswith(b"2"):
             _legacy.greeted_silently(self, verb)
             self.seen_greeting = arg or verb
             self.extended_smtp = verb == "EHLO"
@@ -358,6 +359,10 @@ class Commands:
         if params:
             return "555 MAIL FROM parameters not recognized or not implemented"
         return None
+
+
+#: The names that Python has looked up before; one that is new takes it longer.
+_METHODS = {name[5:]: name for name in vars(Commands) if name.startswith("smtp_")}
 
 
 def echo(text: str) -> str:

@@ -179,14 +179,14 @@ class _Watch:
         if isinstance(dispatcher, Chat) and all(
             map(dispatcher._smtpd_is_stock, _TELLING)
         ):
-            dispatcher._smtpd_changed = self._changed.append
+            dispatcher._smtpd_state.changed = self._changed.append
         else:
             self._asked[fd] = dispatcher
 
     def _forget(self, fd: int) -> None:
         dispatcher = self._watched.pop(fd, None)
         if isinstance(dispatcher, Chat):
-            dispatcher._smtpd_changed = None
+            dispatcher._smtpd_state.changed = None
         self._asked.pop(fd, None)
         self._sockets.pop(fd, None)
         if self._events.pop(fd, 0):

@@ -108,20 +108,3 @@ class ForwardsToSocket:
 
 for _name_of_socket in _SOCKET_NAMES:
     setattr(ForwardsToSocket, _name_of_socket, _OfSocket(_name_of_socket))
-
-
-class _StartsEmpty:
-    """An attribute that is an empty list until something else is assigned to it."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, channel: Any, owner: type) -> Any:
-        if channel is None:
-            return self
-        return vars(channel).setdefault(self._name, [])
-
-
-def starts_empty() -> Any:
-    """An attribute of channels, of those too whose ``__init__`` never ran."""
-    return _StartsEmpty()

@@ -6,6 +6,7 @@ The input is not sliced anew for every line; a position moves through it.
 from __future__ import annotations
 
 from ._asyncore import asynchat
+from ._state import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,28 +28,26 @@ class Reader(asynchat.async_chat):
     _map: dict[int, Any]
 
     # Whatever the original does not have is called _smtpd_..., here and in the other
-    # classes that programs subclass: their subclasses have names of their own.  And
-    # some never call our __init__, so that state begins in the class.
+    # classes that programs subclass: their subclasses have names of their own.
 
-    _smtpd_input = b""
-    _smtpd_position = 0
-    _smtpd_at_start_of_data = False
-    #: A hook is being given a piece of input; if it fails, the rest means nothing.
-    _smtpd_is_collecting = False
-    #: The message is with a worker: nothing is read until it has been answered.
-    _smtpd_awaits_answer = False
-    #: After QUIT, or closed: nothing that the client says counts any more.
-    _smtpd_is_finished = False
+    _smtpd_state: State
+
+    def _smtpd_begin(self) -> None:
+        """Set what our ``__init__`` sets, in subclasses that never call it."""
+        self._smtpd_state = State()
 
     @property
     def ac_in_buffer(self) -> bytes:
         """What has been received and not yet looked at."""
-        return self._smtpd_input[self._smtpd_position :]
+        return self._smtpd_state.input[self._smtpd_state.position :]
 
     @ac_in_buffer.setter
     def ac_in_buffer(self, unread: bytes) -> None:
-        self._smtpd_input = unread
-        self._smtpd_position = 0
+        # This is the first that asynchat's __init__ does.
+        if not hasattr(self, "_smtpd_state"):
+            self._smtpd_begin()
+        self._smtpd_state.input = unread
+        self._smtpd_state.position = 0
 
     def set_terminator(self, term: Any) -> None:
         """Set what ends the next piece of input, as `asynchat.async_chat` takes it."""
@@ -58,10 +57,11 @@ class Reader(asynchat.async_chat):
             self.terminator = term
         else:
             asynchat.async_chat.set_terminator(self, term)
-        self._smtpd_at_start_of_data = self.terminator == _END_OF_DATA
+        self._smtpd_state.at_start_of_data = self.terminator == _END_OF_DATA
 
     def handle_read(self) -> None:
         """Receive what there is, and look at it."""
+        state = self._smtpd_state
         try:
             data = self.recv(self.ac_in_buffer_size)
         except BlockingIOError:
@@ -69,41 +69,42 @@ class Reader(asynchat.async_chat):
         except OSError:
             self.handle_error()
             return
-        if self._smtpd_position < len(self._smtpd_input):
-            data = self._smtpd_input[self._smtpd_position :] + data
-        self._smtpd_input = data
-        self._smtpd_position = 0
+        if state.position < len(state.input):
+            data = state.input[state.position :] + data
+        state.input = data
+        state.position = 0
         self._smtpd_consume()
 
     def _smtpd_consume(self) -> None:
         """Cut the input at its terminators, for the two hooks of asynchat."""
-        while not self._smtpd_awaits_answer:
-            unread = self._smtpd_input
-            start = self._smtpd_position
-            if start >= len(unread) or self._smtpd_is_finished:
-                self._smtpd_input = b""
-                self._smtpd_position = 0
+        state = self._smtpd_state
+        while not state.awaits_answer:
+            unread = state.input
+            start = state.position
+            if start >= len(unread) or state.is_finished:
+                state.input = b""
+                state.position = 0
                 return
             terminator: Any = self.get_terminator()
             if not terminator or isinstance(terminator, int):
                 self._smtpd_consume_by_count(terminator, start, len(unread))
                 continue
-            if self._smtpd_at_start_of_data:
+            if state.at_start_of_data:
                 if _EMPTY_DATA.startswith(unread[start : start + 3]):
                     if len(unread) - start < 3:
                         return
-                    self._smtpd_at_start_of_data = False
-                    self._smtpd_position = start + 3
+                    state.at_start_of_data = False
+                    state.position = start + 3
                     self._smtpd_end_piece()
                     continue
-                self._smtpd_at_start_of_data = False
+                state.at_start_of_data = False
             if terminator == _END_OF_DATA and unread.find(b".", start) < 0:
                 # Most of a message has no dot; one octet is found faster than five.
                 end = -1
             else:
                 end = unread.find(terminator, start)
             if end >= 0:
-                self._smtpd_position = end + len(terminator)
+                state.position = end + len(terminator)
                 self._smtpd_whole_piece(unread[start:end])
                 continue
             held = _prefix_at_end(unread, terminator)
@@ -124,9 +125,9 @@ class Reader(asynchat.async_chat):
     def _smtpd_whole_piece(self, piece: bytes) -> None:
         """What came in one piece up to its terminator."""
         if piece:
-            self._smtpd_is_collecting = True
+            self._smtpd_state.is_collecting = True
             self._smtpd_give_piece(piece)
-            self._smtpd_is_collecting = False
+            self._smtpd_state.is_collecting = False
         self._smtpd_end_piece()
 
     def _smtpd_give_piece(self, piece: bytes) -> None:
@@ -136,11 +137,11 @@ class Reader(asynchat.async_chat):
         self.found_terminator()
 
     def _smtpd_collect(self, start: int, end: int) -> None:
-        self._smtpd_position = end
+        self._smtpd_state.position = end
         if end > start:
-            self._smtpd_is_collecting = True
-            self._smtpd_give_piece(self._smtpd_input[start:end])
-            self._smtpd_is_collecting = False
+            self._smtpd_state.is_collecting = True
+            self._smtpd_give_piece(self._smtpd_state.input[start:end])
+            self._smtpd_state.is_collecting = False
 
 
 def _prefix_at_end(text: bytes, terminator: bytes) -> int:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ._state import State
+
 #: What Python says where bytes are used as a str is.
 _WANTS_TEXT = re.compile(
     r"expected str instance, bytes found"
@@ -48,8 +50,7 @@ class TextLines:
     if TYPE_CHECKING:
         received_lines: list[Any]
         num_bytes: int
-        _smtpd_last_output: Any
-        _smtpd_awaits_answer: bool
+        _smtpd_state: State
         collect_incoming_data: Callable[[Any], None]
         found_terminator: Callable[[], None]
 
@@ -86,13 +87,13 @@ class TextLines:
 
     def _smtpd_found_terminator_of_old(self) -> None:
         lines = self.received_lines
-        self._smtpd_last_output = b""
+        self._smtpd_state.last_output = b""
         try:
             self.found_terminator()
         except TypeError as error:
             if not self._smtpd_fails_on_bytes(error):
                 raise
-            answered = self._smtpd_last_output or self._smtpd_awaits_answer
+            answered = self._smtpd_state.last_output or self._smtpd_state.awaits_answer
             if not answered:
                 self.received_lines = lines
             self._smtpd_decode_lists()

@@ -23,10 +23,13 @@ class Devnull:
 
 _WRITE = Devnull.write
 
+#: A module with a __getattr__ takes longer to find its names.
+_names = vars(smtpd_compat)
+
 
 def tracing() -> bool:
     """Whether anything reads the debug stream; if not, nobody formats for it."""
-    stream = smtpd_compat.DEBUGSTREAM
+    stream = _names["DEBUGSTREAM"]
     return stream.__class__ is not Devnull or Devnull.write is not _WRITE
 
 
