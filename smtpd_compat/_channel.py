@@ -208,7 +208,7 @@ class SMTPChannel(
 
     # Answering
 
-    def push(self, msg: str | bytes) -> None:
+    def push(self, msg: Any) -> None:
         """Send a reply, or one line of it, without its CRLF.
 
         :param msg: text; or ``bytes``, as in 2.7.  Characters that the session cannot

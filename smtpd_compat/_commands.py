@@ -1,8 +1,11 @@
 """The SMTP commands and their replies (RFC 5321, section 4.1).
 
 One method for each command, in the order of a session.  A channel calls
-``smtp_VERB(argument)``; the argument is None if the line is the verb alone.
+``smtp_VERB(argument)``; the argument is a `str`, or None if the line is the verb alone.
 """
+
+# What programs override takes Any, here and in SMTPServer: they annotate it with `str`,
+# as typeshed does for smtpd, or with the whole truth, and mypy is to accept both.
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ class Commands:
 
     if TYPE_CHECKING:
 
-        def push(self, msg: str | bytes) -> None: ...
+        def push(self, msg: Any) -> None: ...
         def set_terminator(self, term: bytes | str | int | None) -> None: ...
         def close_when_done(self) -> None: ...
         def _set_rset_state(self) -> None: ...
@@ -136,7 +139,7 @@ class Commands:
 
     # Session
 
-    def smtp_HELO(self, arg: str | None) -> None:
+    def smtp_HELO(self, arg: Any) -> None:
         """Greet, in base command mode (RFC 5321, 4.1.1.1)."""
         if not arg:
             self.push(self._smtpd_syntax("HELO"))
@@ -147,7 +150,7 @@ class Commands:
             self.seen_greeting = arg
             self.push(f"250 {self.fqdn}")
 
-    def smtp_EHLO(self, arg: str | None) -> None:
+    def smtp_EHLO(self, arg: Any) -> None:
         """Greet, and list the extensions (RFC 5321, 4.1.1.1)."""
         if not arg:
             self.push(self._smtpd_syntax("EHLO"))
@@ -168,11 +171,11 @@ class Commands:
                 self.command_size_limits["MAIL"] += _SMTPUTF8_ADDS
             self.push("250 HELP")
 
-    def smtp_NOOP(self, arg: str | None) -> None:
+    def smtp_NOOP(self, arg: Any) -> None:
         """Do nothing (RFC 5321, 4.1.1.9)."""
         self.push(self._smtpd_syntax("NOOP") if arg else "250 OK")
 
-    def smtp_RSET(self, arg: str | None) -> None:
+    def smtp_RSET(self, arg: Any) -> None:
         """Drop the transaction, keep the greeting (RFC 5321, 4.1.1.5)."""
         if arg:
             self.push(self._smtpd_syntax("RSET"))
@@ -180,14 +183,14 @@ class Commands:
             self._set_rset_state()
             self.push("250 OK")
 
-    def smtp_QUIT(self, arg: str | None) -> None:
+    def smtp_QUIT(self, arg: Any) -> None:
         """Close the connection once the reply is out (RFC 5321, 4.1.1.10)."""
         self.push("221 Bye")
         self.close_when_done()
 
     # Transaction
 
-    def smtp_MAIL(self, arg: str | None) -> None:
+    def smtp_MAIL(self, arg: Any) -> None:
         """Begin a transaction with its reverse-path (RFC 5321, 4.1.1.2)."""
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
@@ -219,7 +222,7 @@ class Commands:
             trace("sender:", self.mailfrom)
         self.push("250 OK")
 
-    def smtp_RCPT(self, arg: str | None) -> None:
+    def smtp_RCPT(self, arg: Any) -> None:
         """Add a recipient to the transaction (RFC 5321, 4.1.1.3)."""
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
@@ -247,7 +250,7 @@ class Commands:
             trace("recips:", self.rcpttos)
         self.push("250 OK")
 
-    def smtp_DATA(self, arg: str | None) -> None:
+    def smtp_DATA(self, arg: Any) -> None:
         """Take what follows as the message, up to CRLF.CRLF (RFC 5321, 4.1.1.4)."""
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
@@ -262,7 +265,7 @@ class Commands:
 
     # Questions
 
-    def smtp_HELP(self, arg: str | None) -> None:
+    def smtp_HELP(self, arg: Any) -> None:
         """Tell a command's syntax, or the commands (RFC 5321, 4.1.1.8)."""
         verb = arg.upper() if arg else ""
         if verb in _SYNTAX:
@@ -271,7 +274,7 @@ class Commands:
             code = 501 if arg else 250
             self.push(f"{code} Supported commands: {_HELPED}")
 
-    def smtp_VRFY(self, arg: str | None) -> None:
+    def smtp_VRFY(self, arg: Any) -> None:
         """Neither confirm nor deny a mailbox (RFC 5321, 3.5.3 and 4.1.1.6)."""
         if not arg:
             self.push(self._smtpd_syntax("VRFY"))
@@ -282,7 +285,7 @@ class Commands:
         else:
             self.push(f"502 Could not VRFY {echo(arg)}")
 
-    def smtp_EXPN(self, arg: str | None) -> None:
+    def smtp_EXPN(self, arg: Any) -> None:
         """Expand no mailing list (RFC 5321, 3.5.3 and 4.1.1.7)."""
         self.push("502 EXPN not implemented")
 

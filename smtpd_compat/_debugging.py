@@ -25,7 +25,7 @@ class DebuggingServer(SMTPServer):
         peer: Any,
         mailfrom: str,
         rcpttos: list[str],
-        data: bytes | str,
+        data: Any,
         **kwargs: Any,
     ) -> str | None:
         """Print the message between two rules; the client hears ``250 OK``."""

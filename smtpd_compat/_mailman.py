@@ -85,7 +85,7 @@ class MailmanProxy(PureProxy):
         peer: Any,
         mailfrom: str,
         rcpttos: list[str],
-        data: bytes | str,
+        data: Any,
         **kwargs: Any,
     ) -> str | None:
         """Hand a message to Mailman, to upstream, or to both.

@@ -70,7 +70,7 @@ class PureProxy(SMTPServer):
         peer: Any,
         mailfrom: str,
         rcpttos: list[str],
-        data: bytes | str,
+        data: Any,
         **kwargs: Any,
     ) -> str | None:
         """Relay a message, with the client's address in an X-Peer header.

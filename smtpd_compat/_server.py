@@ -134,7 +134,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         peer: Any,
         mailfrom: str,
         rcpttos: list[str],
-        data: bytes | str,
+        data: Any,
         **kwargs: Any,
     ) -> str | None:
         """Do something useful with a message; to be overridden.
