@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 from functools import partial
 from time import monotonic
-from types import FunctionType
 
 import smtpd_compat
 
 from . import _legacy
-from ._chat import Chat
+from ._chat import Chat, methods_of
 from ._commands import Commands
 from ._hosts import host_name
 from ._message import MessageText, message_text, utf8
@@ -21,7 +20,7 @@ from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
 _END_OF_LINE = b"\r\n"
@@ -93,6 +92,7 @@ class SMTPChannel(
     COMMAND = 0
     DATA = 1
 
+    # Without values, for what begins in the class is found slowly, see State.
     smtp_state: int
     peer: Any
     received_lines: list[Any]
@@ -147,28 +147,6 @@ class SMTPChannel(
         if tracing():
             trace("Peer:", repr(self.peer))
         self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
-
-    def _smtpd_begin(self) -> None:
-        super()._smtpd_begin()
-        start: dict[str, Any] = {
-            "smtp_state": self.COMMAND,
-            "received_lines": [],
-            "received_data": "",
-            "num_bytes": 0,
-            "data_size_limit": smtpd_compat.DATA_SIZE_DEFAULT,
-            "enable_SMTPUTF8": False,
-            "seen_greeting": "",
-            "extended_smtp": False,
-            "require_SMTPUTF8": False,
-            "mailfrom": None,
-            "rcpttos": [],
-            "mail_options": [],
-            "rcpt_options": [],
-        }
-        # What a subclass has made its own stays as it is.
-        for name, value in start.items():
-            if not hasattr(type(self), name) and not hasattr(self, name):
-                setattr(self, name, value)
 
     def _smtpd_adopt_settings(self, settings: dict[str, Any]) -> None:
         """Take from the server what ``__init__`` of a subclass did not."""
@@ -407,12 +385,4 @@ class SMTPChannel(
         self._smtpd_consume()
 
 
-def _methods(cls: type) -> Iterator[FunctionType]:
-    """The functions that *cls* defines or inherits, but not those that it overrides."""
-    found: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        found.update(vars(base))
-    return (value for value in found.values() if isinstance(value, FunctionType))
-
-
-SMTPChannel._smtpd_stock = frozenset(_methods(SMTPChannel))
+SMTPChannel._smtpd_stock = frozenset(methods_of(SMTPChannel))

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from time import monotonic
+from types import FunctionType
 
 import smtpd_compat
 
@@ -17,7 +18,7 @@ from ._tracing import log_caught
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 #: Octets of output that a client may leave unread before it is read from no more.
@@ -262,3 +263,11 @@ class Chat(Reader):
     def _smtpd_is_stock(self, name: str) -> bool:
         """Whether the method *name* is neither overridden nor patched."""
         return getattr(getattr(self, name), "__func__", None) in self._smtpd_stock
+
+
+def methods_of(cls: type) -> Iterator[FunctionType]:
+    """The functions that *cls* defines or inherits, but not those that it overrides."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found.update(vars(base))
+    return (value for value in found.values() if isinstance(value, FunctionType))
