@@ -112,10 +112,13 @@ def test_nothing_is_traced_unless_somebody_assigned_a_stream(
 # The log
 
 
+@pytest.mark.parametrize("threads", [0, 1])
 def test_a_handlers_failure_is_logged_as_asyncore_logs_it(
-    capsys: pytest.CaptureFixture[str],
+    threads: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Fails(smtpd_compat.SMTPServer):
+        worker_threads = threads
+
         def process_message(self, *args: Any, **kwargs: Any) -> None:
             raise ValueError("no")
 

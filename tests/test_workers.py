@@ -230,24 +230,6 @@ def test_a_handler_that_fails_in_a_worker_is_answered_451(
     assert len(server.errors) == 1
 
 
-def test_a_workers_failure_is_logged_with_the_handlers_own_line(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    class Fails(smtpd_compat.SMTPServer):
-        worker_threads = 1
-
-        def process_message(self, *args: Any, **kwargs: Any) -> None:
-            raise ValueError("no")
-
-    with serving(Fails) as server, connected(server) as client:
-        client.send(b"HELO x\r\n" + MESSAGE)
-        assert client.replies(5)[-1] == FAILED
-    logged = capsys.readouterr().out
-    assert logged.startswith("error: uncaptured python exception, keeping channel <")
-    assert "(<class 'ValueError'>:no [" in logged
-    assert "|process_message|" in logged
-
-
 @LOOPS
 def test_each_of_two_pipelined_failures_in_workers_is_answered(loop: Any) -> None:
     with serving(Working, loop=loop) as server, connected(server) as client:
