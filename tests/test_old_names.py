@@ -10,6 +10,10 @@ from unittest import mock
 import pytest
 
 import smtpd_compat
+from smtpd_compat import asynchat
+from tests.support.conversing import OK, TOO_MUCH
+from tests.support.keeping import deliver, serving_with
+from tests.support.talking import connected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,3 +114,29 @@ def test_attribute_of_a_dispatcher_without_socket_is_an_attribute_error() -> Non
     channel = smtpd_compat.SMTPChannel.__new__(smtpd_compat.SMTPChannel)
     with pytest.raises(AttributeError, match="getsockname"):
         channel.getsockname()  # type: ignore[attr-defined]
+
+
+# Attributes that every channel has
+
+
+def test_a_channel_that_sets_itself_up_has_what_init_would_have_set() -> None:
+    class SetsItselfUp(smtpd_compat.SMTPChannel):
+        data_size_limit = 10
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.smtp_server, conn, _, _, map, *_ = args
+            self.seen_greeting = "before"
+            asynchat.async_chat.__init__(self, conn, map=map)
+            self.peer = self.fqdn = "mine"
+            self.set_terminator(b"\r\n")
+            self.push("220 ready")
+
+    with serving_with(SetsItselfUp) as server, connected(server) as client:
+        (channel,) = (c for c in server._map.values() if hasattr(c, "smtp_server"))
+        assert channel.seen_greeting == "before"
+        assert (channel.smtp_state, channel.received_lines) == (channel.COMMAND, [])
+        assert (channel.mailfrom, channel.rcpttos) == (None, [])
+        assert deliver(client) == OK
+        SetsItselfUp.data_size_limit = 9
+        assert deliver(client) == TOO_MUCH
+    assert server.messages == [b"Subject: x"]
