@@ -15,6 +15,7 @@ import pytest
 from tests.functional.processes import (
     COMMAND,
     PATIENCE,
+    ROOT,
     STRICT_COMMAND,
     Server,
     end,
@@ -231,6 +232,13 @@ def test_a_mistake_in_somebodys_class_is_shown_with_its_place() -> None:
     assert (ended.status, ended.stdout) == (1, "")
     assert 'self.limit = int("none")' in ended.stderr
     assert ended.stderr.splitlines()[-1].startswith("ValueError: ")
+
+
+def test_the_help_names_the_program_by_its_path() -> None:
+    ended = run("-h")
+    assert (ended.status, ended.stdout) == (0, "")
+    (usage,) = (line for line in ended.stderr.splitlines() if "Usage: " in line)
+    assert os.path.samefile(usage.split()[1], ROOT / "smtpd_compat" / "__main__.py")
 
 
 def test_version_is_the_banners() -> None:
