@@ -11,9 +11,13 @@ prints messages, `PureProxy` relays them, `MailmanProxy` relays them past Mailma
 Besides the classes there are:
 
 ``loop(timeout=30.0, use_poll=False, map=None, count=None)``
-    Serves as ``asyncore.loop`` does, for less: idle connections cost it nothing.
+    Serves the dispatchers in the socket map *map* (`dict`; None for asyncore's own)
+    until it is empty, or for *count* turns, each of which waits *timeout* seconds at
+    most (None: for any time).  It does what ``asyncore.loop`` does, for less: idle
+    connections cost it nothing.  *use_poll* makes no difference.
 ``install_as_smtpd()``
-    Lets ``import smtpd`` find this package, for code that cannot be edited.
+    Lets ``import smtpd`` find this package, for code that cannot be edited.  Raises
+    ImportError if another ``smtpd`` has been imported already.
 ``usage(code, msg='')``, ``parseargs()``, ``Options``
     The command line's.
 
@@ -47,6 +51,13 @@ import os as os
 import sys as sys
 import time as time
 
+if "_LOADED_WHEN_ASKED_FOR" not in globals():
+    # Imported once more, after the first import was taken out of sys.modules, this is
+    # a module of its own, and so are those that look names up in it.
+    for _stale in [name for name in sys.modules if name.startswith(__name__ + ".")]:
+        del sys.modules[_stale]
+
+from ._settings import DATA_SIZE_DEFAULT as DATA_SIZE_DEFAULT
 from ._tracing import Devnull as Devnull
 
 TYPE_CHECKING = False
@@ -69,7 +80,10 @@ if TYPE_CHECKING:
     from ._mailman import MailmanProxy as MailmanProxy
     from ._relay import PureProxy as PureProxy
     from ._server import SMTPServer as SMTPServer
-del TYPE_CHECKING
+
+    EMPTYSTRING: str
+    get_addr_spec: Any
+    get_angle_addr: Any
 
 __all__ = [  # noqa: RUF022 - the order of the original
     "SMTPChannel",
@@ -87,8 +101,6 @@ DEBUGSTREAM: Devnull | TextIO | Any = Devnull()
 
 NEWLINE: str = "\n"
 COMMASPACE: str = ", "
-
-DATA_SIZE_DEFAULT: int = 33554432
 
 _LOADED_WHEN_ASKED_FOR = {
     "SMTPChannel": "._channel",
@@ -110,25 +122,31 @@ _LOADED_WHEN_ASKED_FOR = {
 _MODULES_LOADED_WHEN_ASKED_FOR = ("collections", "getopt", "socket")
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
+if not TYPE_CHECKING:  # or type checkers would take every name for one of ours
 
-    value: Any
-    if name in _LOADED_WHEN_ASKED_FOR:
-        value = getattr(import_module(_LOADED_WHEN_ASKED_FOR[name], __name__), name)
-    elif name in _MODULES_LOADED_WHEN_ASKED_FOR:
-        value = import_module(name)
-    elif name == "EMPTYSTRING":
-        from ._deprecations import warn_here
+    def __getattr__(name: str) -> Any:
+        """Load what is loaded when it is first asked for."""
+        from importlib import import_module
 
-        warn_here("EMPTYSTRING is gone from smtpd since Python 3.5, write ''")
-        return ""
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Unless another thread has assigned something meanwhile.
-    return globals().setdefault(name, value)
+        if name in _LOADED_WHEN_ASKED_FOR:
+            value = getattr(import_module(_LOADED_WHEN_ASKED_FOR[name], __name__), name)
+        elif name in _MODULES_LOADED_WHEN_ASKED_FOR:
+            value = import_module(name)
+        elif name == "EMPTYSTRING":
+            from ._deprecations import warn_here
+
+            warn_here("EMPTYSTRING is gone from smtpd since Python 3.5, write ''")
+            return ""
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # Unless another thread has assigned something meanwhile.
+        return globals().setdefault(name, value)
 
 
 def __dir__() -> list[str]:
+    """All names, loaded or not."""
     later = {*_LOADED_WHEN_ASKED_FOR, *_MODULES_LOADED_WHEN_ASKED_FOR}
     return sorted(later.union(globals()))
+
+
+del TYPE_CHECKING

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
+import time
 from functools import partial
-from time import monotonic
 
 import smtpd_compat
 
 from . import _legacy
-from ._chat import Chat, methods_of
+from ._chat import Chat, stock_methods
 from ._commands import Commands
 from ._hosts import host_name
 from ._message import MessageText, message_text, utf8
 from ._old_names import ForwardsToSocket, OldChannelNames
+from ._settings import DATA_SIZE_DEFAULT, setting
 from ._state import State
 from ._text_lines import TextLines
 from ._tracing import trace, tracing
@@ -107,12 +108,12 @@ class SMTPChannel(
         server: Any,
         conn: Any,
         addr: Any,
-        data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT,
+        data_size_limit: int | None = DATA_SIZE_DEFAULT,
         map: dict[int, Any] | None = None,
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
     ) -> None:
-        if not hasattr(self, "_smtpd_state"):
+        if not self._smtpd_has_begun():
             self._smtpd_state = State()
         smtpd_compat.asynchat.async_chat.__init__(self, conn, map=map)
         self.smtp_server = server
@@ -128,8 +129,8 @@ class SMTPChannel(
             self._smtpd_keep_lines_as_text()
             self._decode_data = True
         self._smtpd_state.is_finished = False
-        if isinstance(getattr(server, "idle_timeout", None), (int, float)):
-            self._smtpd_state.last_heard = monotonic()
+        if setting(server, "idle_timeout") is not None:
+            self._smtpd_state.last_heard = time.monotonic()
         self._set_rset_state()
         self.seen_greeting = ""
         self.extended_smtp = False
@@ -156,7 +157,7 @@ class SMTPChannel(
             self.del_channel()
             self._fileno, self._map = descriptor, map
             self.add_channel()
-        if self.data_size_limit == smtpd_compat.DATA_SIZE_DEFAULT:
+        if self.data_size_limit == DATA_SIZE_DEFAULT:
             self.data_size_limit = settings.get("data_size_limit", self.data_size_limit)
         if settings.get("enable_SMTPUTF8"):
             self.enable_SMTPUTF8 = True
@@ -175,8 +176,8 @@ class SMTPChannel(
         self.rcpt_options = []
         self.require_SMTPUTF8 = False
         self.num_bytes = 0
-        self._smtpd_state.text = None
         self.set_terminator(_END_OF_LINE)
+        self._smtpd_state.text = None
 
     def _set_rset_state(self) -> None:
         """Everything but the greeting as in the beginning."""
@@ -357,14 +358,8 @@ class SMTPChannel(
             }
             arguments = (handler, envelope, self.received_data, options)
             handler = _legacy.handle
-        # A test's stand-in for a server may have any attribute, of any kind.
-        threads = getattr(server, "worker_threads", 0)
-        if (
-            isinstance(threads, int)
-            and threads
-            and server._smtpd_hand_to_worker(
-                partial(handler, *arguments), self._smtpd_answered
-            )
+        if setting(server, "worker_threads") and server._smtpd_hand_to_worker(
+            partial(handler, *arguments), self._smtpd_answered
         ):
             self._smtpd_await_answer()
         else:
@@ -385,4 +380,4 @@ class SMTPChannel(
         self._smtpd_consume()
 
 
-SMTPChannel._smtpd_stock = frozenset(methods_of(SMTPChannel))
+SMTPChannel._smtpd_stock = stock_methods(SMTPChannel)

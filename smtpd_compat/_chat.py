@@ -7,19 +7,21 @@
 
 from __future__ import annotations
 
-from time import monotonic
+import time
 from types import FunctionType
 
 import smtpd_compat
 
-from ._asyncore import asynchat, asyncore
+from ._asyncore import asynchat, asyncore, is_asyncores
 from ._reading import Reader
 from ._tracing import log_caught
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
+
+_PACKAGE = smtpd_compat.__name__ + "."
 
 #: Octets of output that a client may leave unread before it is read from no more.
 _UNSENT_LIMIT = 1 << 20
@@ -68,7 +70,7 @@ class Chat(Reader):
     def handle_read_event(self) -> None:
         """Read what there is, and answer it."""
         if self._smtpd_state.last_heard is not None:
-            self._smtpd_state.last_heard = monotonic()
+            self._smtpd_state.last_heard = time.monotonic()
         self._smtpd_take_turn(self.handle_read)
 
     def handle_write_event(self) -> None:
@@ -265,9 +267,17 @@ class Chat(Reader):
         return getattr(getattr(self, name), "__func__", None) in self._smtpd_stock
 
 
-def methods_of(cls: type) -> Iterator[FunctionType]:
-    """The functions that *cls* defines or inherits, but not those that it overrides."""
+def stock_methods(cls: type) -> frozenset[FunctionType]:
+    """The methods that instances of *cls* have, but for what was patched into asyncore.
+
+    :param cls: a class of this package.
+    """
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         found.update(vars(base))
-    return (value for value in found.values() if isinstance(value, FunctionType))
+    return frozenset(
+        method
+        for method in found.values()
+        if isinstance(method, FunctionType)
+        and (is_asyncores(method) or method.__module__.startswith(_PACKAGE))
+    )

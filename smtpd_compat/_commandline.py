@@ -250,7 +250,7 @@ def _start(cls: Any, options: Options) -> Any:
             {"enable_SMTPUTF8": options.enable_SMTPUTF8},
         )
     except Exception as error:
-        if not _was_raised_by_us(error):
+        if not _says_what_cannot_be(error):
             raise  # and show the class's author where
         _fail(f"Cannot start {options.classname}: {error}")
     if options.enable_SMTPUTF8 and "enable_SMTPUTF8" in left_out:
@@ -260,15 +260,21 @@ def _start(cls: Any, options: Options) -> Any:
     return server
 
 
-def _was_raised_by_us(error: Exception) -> bool:
-    """Whether *error* says that something cannot be, not that a class has a mistake."""
-    if isinstance(error, OSError):
-        return True
+def _says_what_cannot_be(error: Exception) -> bool:
+    """Whether *error* tells the user enough; if not, a class has a mistake.
+
+    It does where we, or what we called, refuse what the command line asks for.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    raised_in = trace and str(trace.tb_frame.f_globals.get("__name__")).split(".")[0]
-    return raised_in in (smtpd_compat.__name__, "asyncore")
+    module = trace and str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
+    return isinstance(error, (OSError, ValueError, OverflowError)) and module in (
+        smtpd_compat.__name__,
+        "asyncore",
+        "encodings",
+        "socket",
+    )
 
 
 def _become_nobody() -> None:
@@ -277,7 +283,8 @@ def _become_nobody() -> None:
         import pwd
     except ImportError:
         _fail('Cannot import module "pwd"; try running with -n option.')
-    _load_everything()
+    from . import _late  # noqa: F401
+
     os = smtpd_compat.os
     try:
         nobody = pwd.getpwnam("nobody")
@@ -286,19 +293,3 @@ def _become_nobody() -> None:
         os.setuid(nobody.pw_uid)
     except (KeyError, OSError):
         _fail('Cannot setuid "nobody"; try running with -n option.')
-
-
-def _load_everything() -> None:
-    """Import what is imported when it is needed.
-
-    Nobody may not be able to read the standard library; root's is often private.
-    """
-    import importlib
-    import inspect  # noqa: F401
-    import pkgutil
-    import selectors  # noqa: F401
-    import traceback  # noqa: F401
-
-    for module in pkgutil.iter_modules(smtpd_compat.__path__):
-        if module.name != "__main__":
-            importlib.import_module(f"{smtpd_compat.__name__}.{module.name}")

@@ -15,6 +15,7 @@ from functools import partial
 from . import _legacy
 from ._addresses import AddressError, parse_address
 from ._message import utf8
+from ._settings import setting
 from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
@@ -241,8 +242,8 @@ class Commands:
         if params:
             self.push("555 RCPT TO parameters not recognized or not implemented")
             return
-        limit = getattr(self.smtp_server, "recipient_limit", None)
-        if isinstance(limit, int) and len(self.rcpttos) >= limit:
+        limit = setting(self.smtp_server, "recipient_limit")
+        if limit is not None and len(self.rcpttos) >= limit:
             self.push("452 Too many recipients")
             return
         self.rcpttos.append(path[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._hosts import peer_host
 from ._server import SMTPServer
-from ._tracing import show
+from ._tracing import ascii_only
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class DebuggingServer(SMTPServer):
         **kwargs: Any,
     ) -> str | None:
         """Print the message between two rules; the client hears ``250 OK``."""
-        show("---------- MESSAGE FOLLOWS ----------")
+        _show("---------- MESSAGE FOLLOWS ----------")
         if kwargs:
             if kwargs.get("mail_options"):
-                show("mail options: {}".format(kwargs["mail_options"]))
+                _show("mail options: {}".format(kwargs["mail_options"]))
             if kwargs.get("rcpt_options"):
-                show("rcpt options: {}\n".format(kwargs["rcpt_options"]))
+                _show("rcpt options: {}\n".format(kwargs["rcpt_options"]))
         self._print_message_content(peer, data)
-        show("------------ END MESSAGE ------------")
+        _show("------------ END MESSAGE ------------")
         return None
 
     def _print_message_content(self, peer: Any, data: bytes | str) -> None:
@@ -48,5 +48,13 @@ class DebuggingServer(SMTPServer):
                 in_header = False
                 if host is not None:
                     x_peer = "X-Peer: " + host
-                    show(x_peer if isinstance(data, str) else repr(x_peer.encode()))
-            show(line if isinstance(data, str) else repr(line))
+                    _show(x_peer if isinstance(data, str) else repr(x_peer.encode()))
+            _show(line if isinstance(line, str) else repr(line))
+
+
+def _show(line: str) -> None:
+    """Print *line*; with escapes where standard output has no such characters."""
+    try:
+        print(line)
+    except UnicodeEncodeError:
+        print(ascii_only(line))

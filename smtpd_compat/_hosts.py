@@ -10,23 +10,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_SOCKET_PY = socket.create_connection.__code__.co_filename
-_own_name: str | None = None
+#: What ``socket.getfqdn()`` has said, by what ``socket.gethostname()`` said then.
+_names: dict[str, str] = {}
 
 
 def host_name() -> str:
-    """``socket.getfqdn()``, which may ask a name server, so only once a process.
+    """``socket.getfqdn()``, which may ask a name server, so only once for each name.
 
     One that somebody has put in its place is called every time.
     """
-    global _own_name
     getfqdn = smtpd_compat.socket.getfqdn
-    code = getattr(getfqdn, "__code__", None)
-    if code is None or code.co_filename != _SOCKET_PY:
+    if getattr(getfqdn, "__globals__", None) is not vars(socket):
         return getfqdn()
-    if _own_name is None:
-        _own_name = getfqdn()
-    return _own_name
+    own_name = socket.gethostname()
+    if own_name not in _names:
+        _names.clear()
+        _names[own_name] = getfqdn()
+    return _names[own_name]
 
 
 def peer_host(peer: Any) -> str | None:

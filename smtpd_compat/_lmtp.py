@@ -54,14 +54,14 @@ class Transaction:
         connection = self._connection
         check_greeting(connection.connect(*self._address))
         code, text = connection.ehlo()
-        if not 200 <= code <= 299:
+        if not is_accepting((code, text)):
             raise smtplib.SMTPHeloError(code, text)
         options = offered_options(connection, [mailfrom, *rcpttos], data)
         self._has_smtputf8 = "SMTPUTF8" in options
         refusal = self._cannot_send(mailfrom)
         if refusal is None:
             code, text = connection.mail(mailfrom, options)
-            refusal = None if code == 250 else (code, text)
+            refusal = None if is_accepting((code, text)) else (code, text)
         if refusal is not None:
             raise smtplib.SMTPSenderRefused(*refusal, mailfrom)  # type: ignore[arg-type]
         self._data = canonical(data)

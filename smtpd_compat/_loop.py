@@ -8,10 +8,11 @@ dispatchers may change their minds unseen, and are asked as asyncore asks them.
 from __future__ import annotations
 
 import sys
-from time import monotonic
+import time
 
 from ._asyncore import asyncore
 from ._chat import Chat
+from ._settings import setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,9 +100,9 @@ class _Watch:
         if self._sweep_after is not None:
             after = self._sweep_after
             timeout = after if timeout is None else min(timeout, after)
-        started = monotonic()
+        started = time.monotonic()
         ready = self._selector.select(timeout)
-        if not ready and (timeout is None or monotonic() - started < timeout / 2):
+        if not ready and (timeout is None or time.monotonic() - started < timeout / 2):
             self._start_afresh()
         for key, events in ready:
             fd = key.fd
@@ -164,8 +165,8 @@ class _Watch:
             events |= self._read
         elif dispatcher.accepting:
             self._accept_later = True
-        idle_timeout = getattr(dispatcher, "idle_timeout", None)
-        if dispatcher.accepting and isinstance(idle_timeout, (int, float)):
+        idle_timeout = setting(dispatcher, "idle_timeout")
+        if dispatcher.accepting and idle_timeout is not None:
             after = max(idle_timeout / 10, _SWEEP_PAUSE)
             self._sweep_after = min(after, self._sweep_after or 30.0)
         if dispatcher.writable() and not dispatcher.accepting:

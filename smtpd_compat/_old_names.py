@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import smtpd_compat
-
 from ._deprecations import warn_here
+from ._settings import DATA_SIZE_DEFAULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class OldChannelNames:
             "received_lines": [],
             "received_data": "",
             "num_bytes": 0,
-            "data_size_limit": smtpd_compat.DATA_SIZE_DEFAULT,
+            "data_size_limit": DATA_SIZE_DEFAULT,
             "enable_SMTPUTF8": False,
             "seen_greeting": "",
             "extended_smtp": False,
@@ -56,7 +55,7 @@ class OldChannelNames:
         }
         # What a subclass has made its own stays as it is.
         for name, value in start.items():
-            if not hasattr(type(self), name) and not hasattr(self, name):
+            if not hasattr(type(self), name) and name not in vars(self):
                 setattr(self, name, value)
 
     _SMTPChannel__server = _renamed("__server", "smtp_server")
@@ -120,6 +119,12 @@ class _OfSocket:
         self._name = name
 
     def __get__(self, dispatcher: Any, owner: type) -> Any:
+        try:
+            # A mixin's, which comes after us.
+            me = owner if dispatcher is None else dispatcher
+            return getattr(super(ForwardsToSocket, me), self._name)
+        except AttributeError:
+            pass
         wrapped = None if dispatcher is None else vars(dispatcher).get("socket")
         if not hasattr(wrapped, self._name):
             raise AttributeError(
@@ -134,6 +139,12 @@ class _OfSocket:
 
 class ForwardsToSocket:
     """What a socket has, a dispatcher has: ``server.getsockname()``, as in 2.x."""
+
+    def __dir__(self) -> list[str]:
+        """Without those names, which nobody has found there since 3.0."""
+        classes = [cls for cls in type(self).__mro__ if cls is not ForwardsToSocket]
+        hidden = _SOCKET_NAMES.difference(vars(self), *map(vars, classes))
+        return [name for name in super().__dir__() if name not in hidden]
 
 
 for _name_of_socket in _SOCKET_NAMES:

@@ -36,6 +36,13 @@ class Reader(asynchat.async_chat):
         """Set what our ``__init__`` sets, in subclasses that never call it."""
         self._smtpd_state = State()
 
+    def _smtpd_has_begun(self) -> bool:
+        try:
+            object.__getattribute__(self, "_smtpd_state")  # asks no __getattr__
+        except AttributeError:
+            return False
+        return True
+
     @property
     def ac_in_buffer(self) -> bytes:
         """What has been received and not yet looked at."""
@@ -44,7 +51,7 @@ class Reader(asynchat.async_chat):
     @ac_in_buffer.setter
     def ac_in_buffer(self, unread: bytes) -> None:
         # This is the first that asynchat's __init__ does.
-        if not hasattr(self, "_smtpd_state"):
+        if not self._smtpd_has_begun():
             self._smtpd_begin()
         self._smtpd_state.input = unread
         self._smtpd_state.position = 0
@@ -57,6 +64,8 @@ class Reader(asynchat.async_chat):
             self.terminator = term
         else:
             asynchat.async_chat.set_terminator(self, term)
+        if not self._smtpd_has_begun():
+            self._smtpd_begin()
         self._smtpd_state.at_start_of_data = self.terminator == _END_OF_DATA
 
     def handle_read(self) -> None:

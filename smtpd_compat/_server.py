@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
-from time import monotonic
+import time
 
 import smtpd_compat
 
-from ._asyncore import asyncore
+from ._asyncore import asyncore, is_asyncores
 from ._channel import SMTPChannel
 from ._hosts import family_and_type
 from ._legacy import every_interface, open_channel
 from ._loop import select_cannot_hold
 from ._old_names import ForwardsToSocket
+from ._settings import DATA_SIZE_DEFAULT, setting
 from ._tracing import log_caught, trace, tracing
 
 TYPE_CHECKING = False
@@ -82,7 +83,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
 
     # Servers exist that set themselves up, without this class's __init__.
 
-    data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT
+    data_size_limit: int | None = DATA_SIZE_DEFAULT
     enable_SMTPUTF8: bool = False
     _decode_data: bool = False
 
@@ -95,7 +96,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         self,
         localaddr: Any,
         remoteaddr: Any,
-        data_size_limit: int | None = smtpd_compat.DATA_SIZE_DEFAULT,
+        data_size_limit: int | None = DATA_SIZE_DEFAULT,
         map: dict[int, Any] | None = None,
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
@@ -109,6 +110,8 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
             raise ValueError(
                 "decode_data and enable_SMTPUTF8 cannot be set to True at the same time"
             )
+        from . import _late  # noqa: F401
+
         smtpd_compat.asyncore.dispatcher.__init__(self, map=map)
         try:
             if localaddr[0] == "":
@@ -211,7 +214,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
-                self._smtpd_accept_again = monotonic() + _EXHAUSTED_PAUSE
+                self._smtpd_accept_again = time.monotonic() + _EXHAUSTED_PAUSE
                 self.log_info(f"cannot accept, will try again: {error}", "warning")
                 return None
             if pair is None or not self._smtpd_is_full_for(pair[0]):
@@ -227,14 +230,17 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
 
     def handle_error(self) -> None:
         """Log the exception, and go on listening."""
-        log_caught(self, "keeping")
+        if is_asyncores(asyncore.dispatcher.handle_error):
+            log_caught(self, "keeping")
+        else:  # a patch, for all dispatchers
+            super().handle_error()
 
     def _smtpd_channel_closed(self) -> None:
         """A channel has closed, and given back its descriptor."""
         self._smtpd_accept_again = 0.0
 
     def _smtpd_may_accept_again(self) -> bool:
-        if monotonic() < self._smtpd_accept_again:
+        if time.monotonic() < self._smtpd_accept_again:
             return False
         self._smtpd_accept_again = 0.0
         return True
@@ -247,7 +253,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         ]
 
     def _smtpd_is_full_for(self, conn: Any) -> bool:
-        limit = self.connection_limit
+        limit = setting(self, "connection_limit")
         # Channels are counted only where there may be enough of them in the map.
         is_full = (
             limit is not None
@@ -258,8 +264,8 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
 
     def _smtpd_sweep(self) -> None:
         """Close the channels that have been idle for too long."""
-        timeout = self.idle_timeout
-        now = monotonic()
+        timeout = setting(self, "idle_timeout")
+        now = time.monotonic()
         if timeout is None or now < self._smtpd_sweep_again:
             return
         self._smtpd_sweep_again = now + min(timeout / 10, 1.0)

@@ -34,8 +34,13 @@ def tracing() -> bool:
 
 
 def trace(*things: object) -> None:
-    """Print *things* on the debug stream, as `show` does."""
-    show(*things, file=smtpd_compat.DEBUGSTREAM)
+    """Print *things* on the debug stream; with escapes where it lacks characters."""
+    ends = [" "] * (len(things) - 1) + ["\n"]
+    for thing, end in zip(things, ends):
+        try:
+            print(thing, end=end, file=smtpd_compat.DEBUGSTREAM)
+        except UnicodeEncodeError:
+            print(ascii_only(thing), end=end, file=smtpd_compat.DEBUGSTREAM)
 
 
 def trace_if_possible(*things: object) -> None:
@@ -44,16 +49,6 @@ def trace_if_possible(*things: object) -> None:
         trace(*things)
     except (OSError, ValueError):
         pass
-
-
-def show(*things: object, file: Any = None) -> None:
-    """Print *things*; with escapes where *file* has no such characters."""
-    ends = [" "] * (len(things) - 1) + ["\n"]
-    for thing, end in zip(things, ends):
-        try:
-            print(thing, end=end, file=file)
-        except UnicodeEncodeError:
-            print(ascii_only(thing), end=end, file=file)
 
 
 def ascii_only(thing: object) -> str:

@@ -361,8 +361,11 @@ def test_a_handler_may_keep_its_arguments() -> None:
     assert kept == [(["c@d"], ["SIZE=1"]), (["c@d"], [])]
 
 
-def test_a_stand_in_for_a_server_may_have_any_attribute() -> None:
-    stand_in = mock.Mock()
+@pytest.mark.parametrize(
+    "stand_in",
+    [mock.Mock(), mock.create_autospec(smtpd_compat.SMTPServer, instance=True)],
+)
+def test_a_stand_in_for_a_server_may_have_any_attribute(stand_in: Any) -> None:
     stand_in.process_message.return_value = None
     near, far = socket.socketpair()
     with near, far:
@@ -454,3 +457,33 @@ def test_a_collector_that_fails_in_mid_message_ends_the_connection() -> None:
         reply = b"421 Error: local error in processing, closing connection\r\n"
         assert client.rest() == reply
     assert server.messages == []
+
+
+# Channels that go their own ways
+
+
+class _Delegates(Channel):
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.smtp_server, name)
+
+
+class _KnowsEverything(Channel):
+    def __getattr__(self, name: str) -> Any:
+        return None
+
+
+class _SetsTheTerminatorFirst(Channel):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.set_terminator(b"\r\n")
+        super().__init__(*args, **kwargs)
+
+
+@pytest.mark.parametrize("cls", [_Delegates, _KnowsEverything, _SetsTheTerminatorFirst])
+def test_a_channel_that_goes_its_own_way_takes_mail(cls: Any) -> None:
+    class Serves(Server):
+        channel_class = cls
+
+    with serving(Serves) as server, connected(server) as client:
+        start_data(client)
+        assert client.say(b"x\r\n.") == b"250 OK\r\n"
+        assert [message.data for message in server.messages] == [b"x"]

@@ -6,6 +6,7 @@ import io
 import smtplib
 import socket
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -120,3 +121,18 @@ def test_a_message_is_printed_also_where_the_terminal_lacks_its_letters(
         assert printed[1:-1] == ["A: \xfc", "X-Peer: 127.0.0.1", "", "\u4e00"]
     else:
         assert printed[-2] == "\\u4e00"
+
+
+def test_print_is_called_as_the_original_calls_it() -> None:
+    server = smtpd_compat.DebuggingServer(("127.0.0.1", 0), None, map={})
+    with mock.patch("builtins.print") as printed:
+        server.process_message(("192.0.2.1", 1), "a@b", ["c@d"], b"A: 1\n\nx")
+    server.close()
+    assert printed.mock_calls == [
+        mock.call("---------- MESSAGE FOLLOWS ----------"),
+        mock.call("b'A: 1'"),
+        mock.call("b'X-Peer: 192.0.2.1'"),
+        mock.call("b''"),
+        mock.call("b'x'"),
+        mock.call("------------ END MESSAGE ------------"),
+    ]

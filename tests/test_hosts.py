@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from unittest import mock
 
 import pytest
 
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
 
 def test_the_hosts_name_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     name = host_name()
-    monkeypatch.setattr(smtpd_compat.socket, "gethostname", None)
+    monkeypatch.setattr(smtpd_compat.socket, "gethostbyaddr", None)
     with pytest.raises(TypeError):
         smtpd_compat.socket.getfqdn()
+    assert host_name() == name
+
+
+def test_a_host_that_is_renamed_has_another_name() -> None:
+    name = host_name()
+    with mock.patch("socket.gethostname", return_value="renamed.invalid"):
+        assert host_name() == "renamed.invalid"
     assert host_name() == name
 
 

@@ -358,3 +358,55 @@ def test_what_is_assigned_before_a_class_is_loaded_holds() -> None:
 def test_a_name_that_the_module_never_had_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'smtpd_compat' has no attribute 'nope'"):
         smtpd_compat.nope  # noqa: B018
+
+
+def test_an_assigned_size_is_no_default_as_the_original_s_were_set_at_the_import() -> (
+    None
+):
+    program = (
+        "import inspect, smtpd_compat as smtpd\n"
+        "smtpd.DATA_SIZE_DEFAULT = 1000\n"
+        "for cls in smtpd.SMTPServer, smtpd.SMTPChannel:\n"
+        "    print(inspect.signature(cls).parameters['data_size_limit'].default)\n"
+    )
+    assert fresh(program) == "33554432\n33554432\n"
+
+
+def test_a_second_import_after_the_first_was_dropped_is_a_module_of_its_own() -> None:
+    program = (
+        "import sys, smtpd_compat as first\n"
+        "first.SMTPServer\n"
+        "del sys.modules['smtpd_compat']\n"
+        "import smtpd_compat as second\n"
+        "class Trace:\n"
+        "    def write(self, text): print(end=text)\n"
+        "second.DEBUGSTREAM = Trace()\n"
+        "first.SMTPServer(('127.0.0.1', 0), 'the first', map={}).close()\n"
+        "second.SMTPServer(('127.0.0.1', 0), 'the second', map={}).close()\n"
+    )
+    said = fresh(program)
+    assert "the second" in said and "the first" not in said
+
+
+@pytest.mark.parametrize("loaded", ["", "smtpd.SMTPServer"])
+def test_asyncores_handle_error_patched_before_or_after_loading_is_called(
+    loaded: str,
+) -> None:
+    program = (
+        f"import smtpd_compat as smtpd\n{loaded}\n"
+        "smtpd.asyncore.dispatcher.handle_error = lambda self: print(type(self))\n"
+        "server = smtpd.SMTPServer(('127.0.0.1', 0), None, map={})\n"
+        "server.handle_error()\n"
+        "server.close()\n"
+        "ours, theirs = smtpd.socket.socketpair()\n"
+        "channel = smtpd.SMTPChannel(server, ours, '', map={})\n"
+        "print(channel._smtpd_is_stock('handle_error'))\n"
+        "channel.handle_error()\n"
+        "channel.close()\n"
+        "theirs.close()\n"
+    )
+    assert fresh(program).splitlines() == [
+        "<class 'smtpd_compat.SMTPServer'>",
+        "False",
+        "<class 'smtpd_compat.SMTPChannel'>",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import socket
 import warnings
@@ -140,3 +141,40 @@ def test_a_channel_that_sets_itself_up_has_what_init_would_have_set() -> None:
         SetsItselfUp.data_size_limit = 9
         assert deliver(client) == TOO_MUCH
     assert server.messages == [b"Subject: x"]
+
+
+# Names that somebody else has
+
+
+class _Stoppable:
+    family = "Smith"
+
+    def shutdown(self) -> str:
+        return "mine"
+
+
+class _Stops(smtpd_compat.SMTPServer, _Stoppable):
+    type = "own"
+
+
+def test_a_mixins_name_counts_before_the_sockets(
+    heard: list[warnings.WarningMessage],
+) -> None:
+    server = _Stops(("127.0.0.1", 0), None, map={})
+    try:
+        assert server.shutdown() == "mine"
+        assert (server.family, server.type, _Stops.family) == ("Smith", "own", "Smith")
+        assert {"shutdown", "family", "type"} <= set(dir(server))
+        assert not {"getsockname", "fileno"} & set(dir(server))
+    finally:
+        server.close()
+    assert heard == []
+
+
+def test_to_look_at_all_of_a_server_warns_of_nothing(
+    heard: list[warnings.WarningMessage],
+) -> None:
+    server = smtpd_compat.SMTPServer(("127.0.0.1", 0), None, map={})
+    inspect.getmembers(server)
+    server.close()
+    assert heard == []

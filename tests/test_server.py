@@ -15,8 +15,10 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asyncore
+from tests.support.clock import tell
 from tests.support.conversing import MESSAGE, OK
 from tests.support.descriptors import descriptors, no_descriptors_left, none_below
+from tests.support.fresh import fresh
 from tests.support.keeping import Channel, Server
 from tests.support.loops import LOOPS, own_loop_on_select, poll_loop
 from tests.support.serving import address, looping, serving
@@ -252,7 +254,7 @@ class CountsAccepts(Server):
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The server's clock, which stands still unless the test moves it."""
     now = [time.monotonic()]
-    monkeypatch.setattr("smtpd_compat._server.monotonic", lambda: now[0])
+    tell(monkeypatch, lambda: now[0])
     return now
 
 
@@ -502,3 +504,57 @@ def test_closing_everything_leaves_the_loop(loop: Any) -> None:
             loop(map=stage.map)
             assert other.rest() == b""
         assert stage.server.errors == []
+
+
+# Programs that confine themselves, and names that mean something else
+
+
+def test_a_server_that_runs_imports_nothing_more() -> None:
+    program = (
+        "import smtplib, sys, threading, smtpd_compat as smtpd\n"
+        "import encodings.idna\n"
+        "class Server(smtpd.SMTPServer):\n"
+        "    worker_threads = 1\n"
+        "    def process_message(self, peer, mailfrom, rcpttos, data, **kwargs):\n"
+        "        print(mailfrom)\n"
+        "        return {}[1] if b'fail' in data else None\n"
+        "server = Server(('127.0.0.1', 0), None)\n"
+        "class Nothing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        raise ImportError('imported now: ' + name)\n"
+        "sys.meta_path.insert(0, Nothing())\n"
+        "def talk():\n"
+        "    with smtplib.SMTP(*server.socket.getsockname()) as client:\n"
+        "        client.sendmail('=?utf-8?q?=61?=@b', ['c@d'], 'x')\n"
+        "        try:\n"
+        "            client.sendmail('b@c', ['c@d'], 'fail')\n"
+        "        except smtplib.SMTPDataError as error:\n"
+        "            print(error.smtp_code)\n"
+        "    server.close()\n"
+        "threading.Thread(target=talk).start()\n"
+        "smtpd.loop(0.05)\n"
+    )
+    said = fresh(program)
+    assert "imported now" not in said
+    assert said.splitlines()[0] == "a@b"
+    assert said.splitlines()[-1] == "451"
+
+
+class HasOtherUses(Server):
+    """Written before these names were ours."""
+
+    idle_timeout: Any = "5m"
+
+    def connection_limit(self) -> None:  # type: ignore[override]
+        pass
+
+    recipient_limit: Any = ("c@d",)
+    worker_threads: Any = ["thread"]
+
+
+@LOOPS
+def test_names_of_ours_may_mean_something_else_in_a_server_of_old(loop: Any) -> None:
+    with serving(HasOtherUses, loop=loop) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert client.replies(5)[-1] == OK
+        assert len(server.messages) == 1

@@ -80,12 +80,13 @@ def test_who_looks_on_does_not_change_the_conversation(
     ],
 )
 def test_what_a_stream_has_no_characters_for_is_shown_with_escapes(
-    encoding: str, shown: str
+    encoding: str, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
-    _tracing.show("\xfc \u4e00", file=stream)
-    _tracing.show("before", "\u4e00", file=stream)
-    _tracing.show(["plain"], 5, file=stream)
+    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", stream)
+    _tracing.trace("\xfc \u4e00")
+    _tracing.trace("before", "\u4e00")
+    _tracing.trace(["plain"], 5)
     stream.seek(0)
     assert stream.read() == f"{shown}\nbefore {shown.split()[1]}\n['plain'] 5\n"
 

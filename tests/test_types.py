@@ -117,6 +117,12 @@ def test_mypy_finds_a_users_mistakes(tmp_path: Path, version: str) -> None:
     program = PROGRAM.replace("idle_timeout = 300.0", "idle_timeout = 'long'")
     program = program.replace("smtp_EHLO(self, arg: str | None)", "smtp_EHLO(self)")
     program = program.replace("rcpttos: list[str]", "rcpttos: str", 1)
+    program += "smtpd.SMTPSever\n"
     said = check(tmp_path, program, version)
-    for mistake in ("assignment", '"smtp_EHLO"', 'Argument 3 of "process_message"'):
+    for mistake in (
+        "assignment",
+        'has no attribute "SMTPSever"',
+        '"smtp_EHLO"',
+        'Argument 3 of "process_message"',
+    ):
         assert mistake in said

@@ -31,6 +31,14 @@ class HasAMistake(smtpd.SMTPServer):
         self.limit = int("none")
 
 
+class HasNoFile(smtpd.SMTPServer):
+    """A server whose author has to see which file it misses, and where."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        open("/no/such/file")
+
+
 class TellsItsLimits(smtpd.SMTPServer):
     """A server whose class says nothing of limits, but for one."""
 

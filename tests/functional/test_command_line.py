@@ -226,12 +226,20 @@ def test_a_module_that_is_not_python_is_a_message(
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_mistake_in_somebodys_class_is_shown_with_its_place() -> None:
-    name = SERVERS + "HasAMistake"
-    ended = run("-n", "-c", name, "127.0.0.1:0", command=COMMAND)
+@pytest.mark.parametrize(
+    "name, line, error",
+    [
+        ("HasAMistake", 'self.limit = int("none")', "ValueError: "),
+        ("HasNoFile", 'open("/no/such/file")', "FileNotFoundError: "),
+    ],
+)
+def test_a_mistake_in_somebodys_class_is_shown_with_its_place(
+    name: str, line: str, error: str
+) -> None:
+    ended = run("-n", "-c", SERVERS + name, "127.0.0.1:0", command=COMMAND)
     assert (ended.status, ended.stdout) == (1, "")
-    assert 'self.limit = int("none")' in ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("ValueError: ")
+    assert line in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(error)
 
 
 def test_the_help_names_the_program_by_its_path() -> None:

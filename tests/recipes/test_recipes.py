@@ -35,7 +35,9 @@ def send(server: Any, message: str = "Subject: Hi\n\nHello") -> None:
         client.sendmail("a@example.org", ["b@example.com"], message)
 
 
-def test_the_program_that_the_readme_begins_with(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_program_that_the_readme_begins_with(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     recipe = run("In a program")
     with serving(recipe["MyServer"]) as server:
         send(server)

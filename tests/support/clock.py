@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from time import monotonic
+import time
+from types import SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
 
-def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Have the clock of channels and servers be *seconds* ahead of the system's."""
+def tell(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> None:
+    """Have *now* be the clock of channels and servers."""
+    clock = SimpleNamespace(monotonic=now)
     for module in ("_chat", "_channel", "_server"):
-        monkeypatch.setattr(
-            f"smtpd_compat.{module}.monotonic", lambda: monotonic() + seconds
-        )
+        monkeypatch.setattr(f"smtpd_compat.{module}.time", clock)
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have that clock be *seconds* ahead of the system's."""
+    tell(monkeypatch, lambda: time.monotonic() + seconds)

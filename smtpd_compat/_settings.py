@@ -1,0 +1,21 @@
+"""The settings that only this package's servers have, read with care."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Octets that a message may have where nothing else is said (32 MiB).
+DATA_SIZE_DEFAULT = 33554432
+
+
+def setting(server: Any, name: str) -> float | None:
+    """The number that *server* has as *name*; None for anything else.
+
+    A server of old may have a name of ours for something of its own, and a test's
+    stand-in for a server has every name.
+    """
+    value = getattr(server, name, None)
+    # A mock can pass for an int in isinstance.
+    return value if issubclass(type(value), (int, float)) else None
