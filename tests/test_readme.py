@@ -37,6 +37,15 @@ def test_every_difference_has_a_reason_and_tests_named_after_it() -> None:
         assert set(names) <= known, what
 
 
+def test_every_row_of_a_table_has_as_many_cells_as_its_header() -> None:
+    tables = re.findall(r"(?m)(?:^\|.*\n)+", README.read_text(encoding="utf-8"))
+    assert len(tables) > 5
+    for table in tables:
+        rows = table.splitlines()
+        assert re.fullmatch(r"[|\s-]+", rows[1]), rows[0]
+        assert len({row.count(" | ") for row in rows[2:]}) == 1, rows[0]
+
+
 def test_every_file_that_the_readme_names_exists() -> None:
     named = re.findall(r"`((?:tests|smtpd_compat)/[\w/.]+)`", README.read_text("utf-8"))
     assert named

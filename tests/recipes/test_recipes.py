@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import smtplib
 import socket
 import ssl
@@ -127,7 +128,10 @@ def test_mail_needs_tls_and_a_password(
         for nobody in ("\0nobody\0", "\0ann\0", "\0ann\0p\xe9"):
             initial = base64.b64encode(nobody.encode()).decode()
             assert client.docmd("AUTH", "PLAIN " + initial)[0] == 535
+        assert client.docmd("AUTH", "PLAIN not:base64")[0] == 501
+        assert client.docmd("AUTH", "LOGIN")[0] == 504
         client.login("ann", "correct horse")
+        assert client.docmd("AUTH", "PLAIN " + initial)[0] == 503
         client.sendmail("a@example.org", ["b@example.com"], "Subject: Hi\n\nHello")
     assert "b@example.com" in capsys.readouterr().out
 
@@ -141,10 +145,25 @@ def test_nothing_said_before_tls_counts(secure: Any, certificate: Path) -> None:
             heard += plain.recv(1000)
         with trust(certificate).wrap_socket(plain, server_hostname="localhost") as tls:
             initial = base64.b64encode(b"\0ann\0correct horse")
-            tls.sendall(b"AUTH PLAIN " + initial + b"\r\nMAIL FROM:<a@b>\r\n")
-            assert tls.recv(1000).startswith(b"235 ")
-            replies = tls.recv(1000)
-            assert replies == b"503 Error: send HELO first\r\n"
+            tls.sendall(b"AUTH PLAIN " + initial + b"\r\n")
+            assert tls.recv(1000) == b"503 Bad sequence of commands\r\n"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_logs_in_with_a_response_that_comes_after_the_command(
+    secure: Any, certificate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mail = tmp_path / "mail"
+    mail.write_text("Subject: Hi\n\nHello\n")
+    subprocess.run(
+        ["curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", str(certificate)]
+        + ["--user", "ann:correct horse", "--mail-from", "a@example.org"]
+        + ["--mail-rcpt", "b@example.com", "--upload-file", str(mail)]
+        + [f"smtp://localhost:{address(secure)[1]}"],
+        check=True,
+        timeout=60,
+    )
+    assert "b@example.com" in capsys.readouterr().out
 
 
 def test_ipv6(capsys: pytest.CaptureFixture[str]) -> None:
