@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import os
+import pathlib
 import shutil
 import smtplib
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from .eras.programs_running import HERE, PROGRAMS, Running, running
-from .eras.table import LEFT_OUT, outcome
+from .eras.table import LEFT_OUT, outcome, rows
 from .functional.processes import COMMAND, server_process
 from .support.talking import Client
 from .support.upstream import upstream
@@ -533,3 +536,17 @@ def test_programs_of_2_7_run_on_python_2_7() -> None:
     }
     taken = {name for name in of_2_7 if outcome(name, python, "smtpd") == "mail taken"}
     assert taken == of_2_7
+
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="the table's Python is 3.11"
+)
+@pytest.mark.skipif(not README.exists(), reason="README.md is not beside the tests")
+def test_the_readmes_table_is_what_happens() -> None:
+    text = README.read_text(encoding="utf-8")
+    table = text.partition("| Program |")[2].partition("\n\n")[0].splitlines()[2:]
+    for said, row in itertools.zip_longest(table, rows(sys.executable)):
+        assert said == "| " + " | ".join(row) + " |"

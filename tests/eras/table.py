@@ -1,9 +1,7 @@
 """The README's table of programs: ``python -m tests.eras.table``.
 
 Every program runs on the standard library of Python 3.11 and here, and the same client
-talks to both.  What is printed is what happened.  Other interpreters and modules::
-
-    python -m tests.eras.table python2.7 smtpd
+talks to both.  What is printed is what happened.
 """
 
 from __future__ import annotations
@@ -11,10 +9,11 @@ from __future__ import annotations
 import re
 import smtplib
 import ssl
-import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+from ..functional.processes import server_process
 from ..support.upstream import upstream
 from .programs_running import HERE, PROGRAMS, Running, running
 
@@ -65,13 +64,20 @@ def talk(name: str, address: Any) -> str:
             return "mail taken"
     except smtplib.SMTPServerDisconnected as error:
         silent = "timed out" in str(error)
-        return f"{'no answer to' if silent else 'connection dropped at'} {step}"
+        return "no answer" if silent else dropped_at(step)
     except smtplib.SMTPResponseException as error:
         return f"{error.smtp_code} for {step}"
     except ConnectionRefusedError:
         return "nobody listens any more"
     except OSError:
-        return f"connection dropped at {step}"
+        return dropped_at(step)
+
+
+def dropped_at(step: str) -> str:
+    """What it means that the server closes the connection."""
+    if step == "the message":
+        return "mail lost, connection dropped"
+    return "connection dropped" + (f" at {step}" if step != "the connection" else "")
 
 
 def outcome(name: str, python: str, module: str) -> str:
@@ -91,7 +97,8 @@ def outcome(name: str, python: str, module: str) -> str:
             ) as program:
                 said = [talk(name, program.address) for _ in range(2)]
         except AssertionError as error:
-            return f"does not start: `{str(error).strip().splitlines()[-1]}`"
+            last = re.sub(r" from '.*", "", str(error).strip().splitlines()[-1])
+            return f"does not start: `{last}`"
     if said[0] == said[1] or name in ENDS_AFTER_ONE:
         del said[1]
     caught = _CAUGHT.search("\n".join(program.printed) + program.errors)
@@ -100,19 +107,45 @@ def outcome(name: str, python: str, module: str) -> str:
     return "; ".join(said)
 
 
-def main() -> None:
-    """Print a row for each program."""
-    sides = [("python3.11", "smtpd"), (sys.executable, "smtpd_compat")]
-    if len(sys.argv) > 1:
-        sides = [(sys.argv[1], sys.argv[2])]
-    for python, _ in sides:
-        subprocess.run([python, "-V"], check=True)
+def outcome_of_class(python: str, module: str) -> str:
+    """What happens to a class of two arguments on the command line."""
+    command = [python, "-W", "ignore", "-m", module]
+    name = "tests.eras.classes.old_name.Printer"
+    try:
+        with server_process("-n", "-c", name, command=command) as server:
+            return talk(name, (server.host, server.port))
+    except AssertionError as error:
+        ended = str(error).replace("\\n", "\n").replace("\\'", "'")
+        last = ended.splitlines()[-2]  # what follows closes the text
+        return f"does not start: `{last}`"
+
+
+def rows(python: str) -> Iterator[list[str]]:
+    """The table's rows: program, era, and what happens there and here.
+
+    :param python: an interpreter 3.11.
+    """
+    sides = [(python, "smtpd"), (sys.executable, "smtpd_compat")]
     for path in sorted(PROGRAMS.glob("*.py")):
-        if path.stem in LEFT_OUT:
-            continue
-        about = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-        row = [f"`{path.stem}`: {about}"]
-        row += [outcome(path.stem, python, module) for python, module in sides]
+        if path.stem not in LEFT_OUT:
+            about = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+            yield [
+                f"`{path.stem}`",
+                about,
+                *[outcome(path.stem, *side) for side in sides],
+            ]
+    yield [
+        "`-c` with a class of `(localaddr, remoteaddr)` (`tests/eras/classes`)",
+        "2.7: a class for the command line.",
+        *[outcome_of_class(*side) for side in sides],
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    print("| Program | Era: what it does | On the standard library of 3.11 | Here |")
+    print("|---|---|---|---|")
+    for row in rows("python3.11"):
         print("| " + " | ".join(row) + " |", flush=True)
 
 
