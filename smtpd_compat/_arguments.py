@@ -10,6 +10,8 @@ import weakref
 from functools import partial
 from types import MethodType
 
+from ._tracing import raised_in
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
@@ -199,9 +201,7 @@ def find_refuser(error: TypeError, target: Any, suspects: Iterable[str]) -> Any:
     said = _REFUSAL.search(str(error))
     if said is None:
         return None
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    caller = trace.tb_frame
+    caller = raised_in(error)
     if caller.f_code.co_flags & _HAS_VAR_POSITIONAL:
         for name in caller.f_code.co_freevars:
             wrapped = caller.f_locals.get(name)

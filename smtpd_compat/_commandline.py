@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import smtpd_compat
 
+from ._tracing import raised_in
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -265,10 +267,7 @@ def _says_what_cannot_be(error: Exception) -> bool:
 
     It does where we, or what we called, refuse what the command line asks for.
     """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    module = trace and str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
+    module = str(raised_in(error).f_globals.get("__name__")).partition(".")[0]
     return isinstance(error, (OSError, ValueError, OverflowError)) and module in (
         smtpd_compat.__name__,
         "asyncore",

@@ -8,6 +8,7 @@ import re
 import smtpd_compat
 
 from ._deprecations import warn_of
+from ._tracing import raised_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,13 +109,8 @@ class TextLines:
         """Whether *error* was raised in a hook itself, not in what the hook calls."""
         if self._smtpd_hooks_take_text or not _WANTS_TEXT.search(str(error)):
             return False
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        return trace is not None and trace.tb_frame.f_code.co_name in (
-            "found_terminator",
-            "collect_incoming_data",
-        )
+        hook = raised_in(error).f_code.co_name
+        return hook in ("found_terminator", "collect_incoming_data")
 
     def _smtpd_decode_lists(self) -> None:
         """Have text in received_lines, and where else a subclass keeps its lines."""

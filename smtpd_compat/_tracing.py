@@ -6,6 +6,7 @@ import smtpd_compat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import Any
 
 
@@ -54,6 +55,15 @@ def trace_if_possible(*things: object) -> None:
 def ascii_only(thing: object) -> str:
     """The text of *thing*, with escapes for all that is not ASCII."""
     return str(thing).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def raised_in(error: BaseException) -> FrameType:
+    """The frame in which *error*, which has been caught, was raised."""
+    trace = error.__traceback__
+    assert trace is not None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame
 
 
 def log_caught(dispatcher: Any, outcome: str) -> None:
