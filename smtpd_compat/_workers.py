@@ -50,7 +50,9 @@ def _is_ours_but_patched(names: Mapping[str, Any]) -> bool:
     handlers = [names[handler] for handler in _HANDLERS if handler in names]
     # A wrapper has the __module__ of what it wraps, but names of its own module's.
     modules = [getattr(handler, "__globals__", {}) for handler in handlers]
-    return any(module.get("__package__") != package for module in modules)
+    return not all(
+        f"{module.get('__name__')}.".startswith(f"{package}.") for module in modules
+    )
 
 
 class Crew:

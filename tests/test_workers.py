@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from typing import Any
@@ -576,8 +577,24 @@ def test_a_class_that_overrides_a_handler_has_to_ask_for_workers_itself(
         server.close()
 
 
+def test_modules_without_package_still_count_as_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python 3.16 no longer sets ``__package__``."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").startswith("smtpd_compat"):
+            monkeypatch.delattr(module, "__package__")
+    server = smtpd_compat.PureProxy(("127.0.0.1", 0), None, map={})
+    try:
+        assert may_use_workers(server)
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize("name", ["process_message", "_deliver"])
-@pytest.mark.parametrize("replacement", [mock.Mock(), lambda self, *args: {}], ids=str)
+@pytest.mark.parametrize(
+    "replacement", [mock.Mock(), lambda self, *args: {}], ids=["mock", "function"]
+)
 def test_a_handler_put_into_a_class_of_ours_never_expected_threads(
     name: str, replacement: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
