@@ -75,10 +75,10 @@ if TYPE_CHECKING:
     from ._commandline import parseargs as parseargs
     from ._commandline import usage as usage
     from ._debugging import DebuggingServer as DebuggingServer
-    from ._legacy import install_as_smtpd as install_as_smtpd
+    from ._eras._calls import install_as_smtpd as install_as_smtpd
     from ._loop import loop as loop
-    from ._mailman import MailmanProxy as MailmanProxy
-    from ._relay import PureProxy as PureProxy
+    from ._relays._mailman import MailmanProxy as MailmanProxy
+    from ._relays._pure import PureProxy as PureProxy
     from ._server import SMTPServer as SMTPServer
 
     EMPTYSTRING: str
@@ -106,9 +106,9 @@ _LOADED_WHEN_ASKED_FOR = {
     "SMTPChannel": "._channel",
     "SMTPServer": "._server",
     "DebuggingServer": "._debugging",
-    "PureProxy": "._relay",
-    "MailmanProxy": "._mailman",
-    "install_as_smtpd": "._legacy",
+    "PureProxy": "._relays._pure",
+    "MailmanProxy": "._relays._mailman",
+    "install_as_smtpd": "._eras._calls",
     "loop": "._loop",
     "Options": "._commandline",
     "parseargs": "._commandline",
@@ -133,7 +133,7 @@ if not TYPE_CHECKING:  # or type checkers would take every name for one of ours
         elif name in _MODULES_LOADED_WHEN_ASKED_FOR:
             value = import_module(name)
         elif name == "EMPTYSTRING":
-            from ._deprecations import warn_here
+            from ._eras._warnings import warn_here
 
             warn_here("EMPTYSTRING is gone from smtpd since Python 3.5, write ''")
             return ""

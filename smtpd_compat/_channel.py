@@ -8,15 +8,15 @@ from functools import partial
 
 import smtpd_compat
 
-from . import _legacy
-from ._chat import Chat, stock_methods
 from ._commands import Commands
+from ._connection._chat import Chat, stock_methods
+from ._connection._state import State
+from ._eras import _calls
+from ._eras._names import ForwardsToSocket, OldChannelNames
+from ._eras._text_hooks import TextLines
 from ._hosts import host_name
-from ._message import MessageText, message_text, utf8
-from ._old_names import ForwardsToSocket, OldChannelNames
 from ._settings import DATA_SIZE_DEFAULT, setting
-from ._state import State
-from ._text_lines import TextLines
+from ._text._message import MessageText, message_text, utf8
 from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
@@ -198,7 +198,7 @@ class SMTPChannel(
         if isinstance(msg, str) and msg.isascii():
             line = (msg + "\r\n").encode()
         elif isinstance(msg, (bytes, bytearray)):
-            _legacy.pushed_bytes(self)
+            _calls.pushed_bytes(self)
             line = bytes(msg) + _END_OF_LINE
         else:
             encoding = "utf-8" if self.require_SMTPUTF8 else "ascii"
@@ -357,7 +357,7 @@ class SMTPChannel(
                 "rcpt_options": self.rcpt_options,
             }
             arguments = (handler, envelope, self.received_data, options)
-            handler = _legacy.handle
+            handler = _calls.handle
         if setting(server, "worker_threads") and server._smtpd_hand_to_worker(
             partial(handler, *arguments), self._smtpd_answered
         ):

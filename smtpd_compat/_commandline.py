@@ -236,7 +236,7 @@ def _is_server_class(thing: Any) -> bool:
 
 def _start(cls: Any, options: Options) -> Any:
     """Make the server, with as many arguments as its class takes."""
-    from ._legacy import construct
+    from ._eras._calls import construct
 
     size_limit = options.size_limit
     if size_limit is None:
@@ -282,7 +282,7 @@ def _become_nobody() -> None:
         import pwd
     except ImportError:
         _fail('Cannot import module "pwd"; try running with -n option.')
-    from . import _late  # noqa: F401
+    from . import _preload  # noqa: F401
 
     os = smtpd_compat.os
     try:

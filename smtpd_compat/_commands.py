@@ -12,10 +12,10 @@ from __future__ import annotations
 import collections
 from functools import partial
 
-from . import _legacy
-from ._addresses import AddressError, parse_address
-from ._message import utf8
+from ._eras import _calls
 from ._settings import setting
+from ._text._addresses import AddressError, parse_address
+from ._text._message import utf8
 from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from ._state import State
+    from ._connection._state import State
 
 #: What SIZE and SMTPUTF8 add to the longest MAIL command (RFC 1870, section 3;
 #: RFC 6531, section 3.4).
@@ -128,7 +128,7 @@ class Commands:
         if verb not in _GREETINGS or self.seen_greeting:
             return
         if self._smtpd_state.last_output.startswith(b"2"):
-            _legacy.greeted_silently(self, verb)
+            _calls.greeted_silently(self, verb)
             self.seen_greeting = arg or verb
             self.extended_smtp = verb == "EHLO"
 

@@ -11,7 +11,7 @@ import sys
 import time
 
 from ._asyncore import asyncore
-from ._chat import Chat
+from ._connection._chat import Chat
 from ._settings import setting
 
 TYPE_CHECKING = False

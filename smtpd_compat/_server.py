@@ -9,10 +9,10 @@ import smtpd_compat
 
 from ._asyncore import asyncore, is_asyncores
 from ._channel import SMTPChannel
+from ._eras._calls import every_interface, open_channel
+from ._eras._names import ForwardsToSocket
 from ._hosts import family_and_type
-from ._legacy import every_interface, open_channel
 from ._loop import select_cannot_hold
-from ._old_names import ForwardsToSocket
 from ._settings import DATA_SIZE_DEFAULT, setting
 from ._tracing import log_caught, trace, tracing
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ._workers import Crew
+    from ._connection._workers import Crew
 
 #: Connections taken in one turn of the loop, so that a crowd waits for few turns and
 #: those who talk already are not kept waiting by it.
@@ -110,7 +110,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
             raise ValueError(
                 "decode_data and enable_SMTPUTF8 cannot be set to True at the same time"
             )
-        from . import _late  # noqa: F401
+        from . import _preload  # noqa: F401
 
         smtpd_compat.asyncore.dispatcher.__init__(self, map=map)
         try:
@@ -164,7 +164,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         :param answered: called on the loop's thread with a function that returns what
             *call* returned, or raises what it raised.
         """
-        from ._workers import Crew, may_use_workers
+        from ._connection._workers import Crew, may_use_workers
 
         if not may_use_workers(self):
             return False

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 import smtpd_compat
-from smtpd_compat import _deprecations, _legacy, asyncore
+from smtpd_compat import asyncore
+from smtpd_compat._eras import _calls, _warnings
 
 
 def _open_sockets() -> set[str]:
@@ -56,8 +57,8 @@ def named_mx_test(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[warnings.WarningMessage]]:
     """The warnings, as if nothing had been seen before."""
-    monkeypatch.setattr(_deprecations, "_warned", set())
-    for arguments in (_legacy._HANDLERS, _legacy._CHANNELS, _legacy._SERVERS):
+    monkeypatch.setattr(_warnings, "_warned", set())
+    for arguments in (_calls._HANDLERS, _calls._CHANNELS, _calls._SERVERS):
         monkeypatch.setattr(arguments, "_plans", weakref.WeakKeyDictionary())
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")

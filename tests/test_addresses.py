@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from smtpd_compat._addresses import AddressError, parse_address
+from smtpd_compat._text._addresses import AddressError, parse_address
 
 # None for the mailbox: no address.
 ANSWERS: dict[str, list[tuple[str, str | None, str]]] = {

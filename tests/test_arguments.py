@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from smtpd_compat._arguments import (
+from smtpd_compat._eras._arguments import (
     Arguments,
     Plan,
     accepts,

@@ -8,8 +8,8 @@ import warnings
 import pytest
 
 import smtpd_compat
-from smtpd_compat import _legacy
-from smtpd_compat._deprecations import warn_at, warn_here, warn_of
+from smtpd_compat._eras import _calls
+from smtpd_compat._eras._warnings import warn_at, warn_here, warn_of
 from tests.support.handlers import OLD, give, handlers, opaque, polite, prefixed
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ def test_warn_of_points_at_the_definition(
     "warns",
     [
         pytest.param(lambda: smtpd_compat.EMPTYSTRING, id="warn_here"),
-        pytest.param(lambda: _legacy.every_interface(Thing), id="warn_at"),
+        pytest.param(lambda: _calls.every_interface(Thing), id="warn_at"),
         pytest.param(lambda: warn_of(len, "%s"), id="warn_of what is not Python's"),
     ],
 )

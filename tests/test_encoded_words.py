@@ -6,8 +6,8 @@ import importlib
 
 import pytest
 
-from smtpd_compat._addresses import parse_address
-from smtpd_compat._encoded_words import decode_encoded_word
+from smtpd_compat._text._addresses import parse_address
+from smtpd_compat._text._encoded_words import decode_encoded_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

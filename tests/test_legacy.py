@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 import smtpd_compat
-from smtpd_compat import _legacy
+from smtpd_compat._eras import _calls
 from tests.support.conversing import start_data
 from tests.support.handlers import (
     DATA,
@@ -254,7 +254,7 @@ class Channel:
 
 
 def open_channel(cls: Any) -> Any:
-    return _legacy.open_channel(ServerWithSettings(cls), "conn", "addr")
+    return _calls.open_channel(ServerWithSettings(cls), "conn", "addr")
 
 
 class Three(Channel):
@@ -414,7 +414,7 @@ def test_factory_in_the_place_of_a_channel_class_gets_what_it_takes(
 def test_mock_in_the_place_of_a_channel_class_is_called_as_by_the_original() -> None:
     factory = mock.Mock()
     server = ServerWithSettings(factory)
-    _legacy.open_channel(server, "conn", "addr")
+    _calls.open_channel(server, "conn", "addr")
     factory.assert_called_once_with(server, *ALL[1:])
 
 
@@ -481,7 +481,7 @@ def test_channel_class_is_not_kept_alive() -> None:
 
 
 def make_server(cls: Any) -> Any:
-    return _legacy.construct(
+    return _calls.construct(
         cls,
         (("localaddr", 1), ("remoteaddr", 2), ("data_size_limit", 3)),
         {"enable_SMTPUTF8": True},

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from smtpd_compat._lmtp import Transaction
-from smtpd_compat._relay_text import NO_REPLY
+from smtpd_compat._relays._lmtp import Transaction
+from smtpd_compat._relays._replies import NO_REPLY
 from tests.support.upstream import (
     CLOSE,
     SILENT,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from smtpd_compat._message import MessageText, message_text, utf8
+from smtpd_compat._text._message import MessageText, message_text, utf8
 
 
 def fed(pieces: list[bytes]) -> bytes:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from smtpd_compat._reading import Reader
+from smtpd_compat._connection._reading import Reader
 from tests.support.conversing import MESSAGE, OK, TRANSACTION, start_data
 from tests.support.keeping import Channel, Server
 from tests.support.serving import serving

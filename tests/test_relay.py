@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 import smtpd_compat
-from smtpd_compat import _upstream
+from smtpd_compat._relays import _upstream
 from tests.support.serving import address, serving
 from tests.support.upstream import (
     CLOSE,

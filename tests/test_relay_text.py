@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smtpd_compat._relay_text import (
+from smtpd_compat._relays._replies import (
     NO_REPLY,
     answer,
     canonical,

@@ -14,7 +14,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asyncore
-from smtpd_compat._workers import may_use_workers
+from smtpd_compat._connection._workers import may_use_workers
 from tests.support.clock import later
 from tests.support.conversing import FAILED, GO_ON, MESSAGE, OK
 from tests.support.descriptors import descriptors, no_descriptors_left, none_below

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from unittest import mock
 
-from smtpd_compat import _legacy
+from smtpd_compat._eras import _calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ NEW = ((*ENVELOPE, DATA), OPTIONS)
 
 def give(handler: Any) -> Any:
     """Hand a message over to *handler*."""
-    return _legacy.handle(handler, ENVELOPE, DATA, dict(OPTIONS))
+    return _calls.handle(handler, ENVELOPE, DATA, dict(OPTIONS))
 
 
 def seen(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

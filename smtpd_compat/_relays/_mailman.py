@@ -7,10 +7,10 @@ from io import StringIO
 
 import smtpd_compat
 
+from .._tracing import log_caught, trace_if_possible
 from ._lmtp import Transaction
-from ._relay import PureProxy
-from ._relay_text import NO_REPLY, answer, is_accepting, is_temporary
-from ._tracing import log_caught, trace_if_possible
+from ._pure import PureProxy
+from ._replies import NO_REPLY, answer, is_accepting, is_temporary
 from ._upstream import reply_in
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ._relay_text import Refused, Reply
+    from ._replies import Refused, Reply
 
 _OK = (250, "OK")
 _NOT_MAILMANS = (550, "mailbox unavailable")

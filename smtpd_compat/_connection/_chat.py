@@ -12,9 +12,9 @@ from types import FunctionType
 
 import smtpd_compat
 
-from ._asyncore import asynchat, asyncore, is_asyncores
+from .._asyncore import asynchat, asyncore, is_asyncores
+from .._tracing import log_caught
 from ._reading import Reader
-from ._tracing import log_caught
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._deprecations import warn_here
-from ._settings import DATA_SIZE_DEFAULT
+from .._settings import DATA_SIZE_DEFAULT
+from ._warnings import warn_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

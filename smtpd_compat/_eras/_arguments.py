@@ -10,7 +10,7 @@ import weakref
 from functools import partial
 from types import MethodType
 
-from ._tracing import raised_in
+from .._tracing import raised_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import smtplib
 import socket
 
-from ._relay_text import NO_REPLY, is_accepting
-from ._tracing import trace_if_possible
+from .._tracing import trace_if_possible
+from ._replies import NO_REPLY, is_accepting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ._relay_text import Reply
+    from ._replies import Reply
 
 #: Seconds to wait for the answer to QUIT, while a client waits for ours.
 _QUIT_TIMEOUT = 5.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import smtplib
 
-from ._relay_text import (
+from ._replies import (
     BAD_ADDRESS,
     NO_REPLY,
     NO_SMTPUTF8,
@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._relay_text import Reply
+    from ._replies import Reply
 
 _SERVICE_CLOSING = 221
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ._hosts import peer_host
+from .._hosts import peer_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

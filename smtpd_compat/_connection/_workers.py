@@ -13,8 +13,8 @@ import threading
 
 import smtpd_compat
 
-from ._asyncore import asyncore
-from ._loop import select_cannot_hold
+from .._asyncore import asyncore
+from .._loop import select_cannot_hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ import inspect
 import selectors
 import traceback
 
-from . import _encoded_words, _loop, _workers
+from . import _loop
+from ._connection import _workers
+from ._text import _encoded_words
 
 __all__ = ["_encoded_words", "_loop", "_workers", "inspect", "selectors", "traceback"]

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._message import MessageText
+    from .._text._message import MessageText
 
 
 class State:

@@ -13,7 +13,7 @@ from functools import partial
 import smtpd_compat
 
 from ._arguments import Arguments, find_refuser, is_opaque
-from ._deprecations import warn_at, warn_of
+from ._warnings import warn_at, warn_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

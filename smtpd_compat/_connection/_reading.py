@@ -5,7 +5,7 @@ The input is not sliced anew for every line; a position moves through it.
 
 from __future__ import annotations
 
-from ._asyncore import asynchat
+from .._asyncore import asynchat
 from ._state import State
 
 TYPE_CHECKING = False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import smtplib
 
-from ._arguments import accepts
-from ._relay_text import (
+from .._eras._arguments import accepts
+from .._server import SMTPServer
+from .._tracing import trace_if_possible
+from ._replies import (
     BAD_ADDRESS,
     NO_REPLY,
     NO_SMTPUTF8,
@@ -14,8 +16,6 @@ from ._relay_text import (
     insert_x_peer,
     is_sendable,
 )
-from ._server import SMTPServer
-from ._tracing import trace_if_possible
 from ._upstream import (
     check_greeting,
     offered_options,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from ._relay_text import Refused
+    from ._replies import Refused
 
 
 class PureProxy(SMTPServer):

@@ -7,15 +7,15 @@ import re
 
 import smtpd_compat
 
-from ._deprecations import warn_of
-from ._tracing import raised_in
+from .._tracing import raised_in
+from ._warnings import warn_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ._state import State
+    from .._connection._state import State
 
 #: What Python says where bytes are used as a str is.
 _WANTS_TEXT = re.compile(

@@ -1,0 +1,1 @@
+"""A client's connection, below the words of SMTP; and threads for handlers."""

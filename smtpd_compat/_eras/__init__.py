@@ -1,0 +1,1 @@
+"""What code of earlier eras expects; code of today needs none of it."""

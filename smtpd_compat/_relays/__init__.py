@@ -1,0 +1,1 @@
+"""PureProxy, MailmanProxy, and the client that they share."""
