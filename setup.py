@@ -1,4 +1,4 @@
-"""What setup.cfg cannot say: the source distribution holds the tests."""
+"""What setup.cfg cannot say: the source distribution holds the tests and the docs."""
 
 from pathlib import Path
 
@@ -10,14 +10,15 @@ class SourceDistribution(sdist):
     """The files that setuptools finds, and those that running the tests takes."""
 
     def make_release_tree(self, base_dir, files):
-        tests = {
+        more = {
             str(path)
-            for path in Path("tests").rglob("*")
+            for folder in ("tests", "docs")
+            for path in Path(folder).rglob("*")
             if path.is_file()
             and path.suffix != ".pyc"
             and not any(part.startswith(".") for part in path.parts)
         }
-        files = {*files, *tests, "tox.ini", "CHANGELOG.md"}
+        files = {*files, *more, "tox.ini", "CHANGELOG.md"}
         super().make_release_tree(base_dir, sorted(files))
 
 

@@ -538,15 +538,15 @@ def test_programs_of_2_7_run_on_python_2_7() -> None:
     assert taken == of_2_7
 
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ERAS = pathlib.Path(__file__).parents[1] / "docs" / "eras.md"
 
 
 @pytest.mark.skipif(
     sys.version_info[:2] != (3, 11), reason="the table's Python is 3.11"
 )
-@pytest.mark.skipif(not README.exists(), reason="README.md is not beside the tests")
-def test_the_readmes_table_is_what_happens() -> None:
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.skipif(not ERAS.exists(), reason="docs/eras.md is not beside the tests")
+def test_the_table_of_eras_is_what_happens() -> None:
+    text = ERAS.read_text(encoding="utf-8")
     table = text.partition("| Program |")[2].partition("\n\n")[0].splitlines()[2:]
     for said, row in itertools.zip_longest(table, rows(sys.executable)):
         assert said == "| " + " | ".join(row) + " |"

@@ -1,4 +1,4 @@
-"""What the README promises of tests is so."""
+"""What the README and the pages in docs promise of tests is so."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+DIFFERENCES = ROOT / "docs" / "differences.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 pytestmark = pytest.mark.skipif(
     not README.exists(), reason="README.md is not beside the tests"
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 def differences() -> list[list[str]]:
     """The rows of the table of differences, in cells."""
-    table = README.read_text(encoding="utf-8").partition("\n| What |")[2]
+    table = DIFFERENCES.read_text(encoding="utf-8").partition("\n| What |")[2]
     rows = table.partition("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows]
 
@@ -38,7 +40,8 @@ def test_every_difference_has_a_reason_and_tests_named_after_it() -> None:
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_header() -> None:
-    tables = re.findall(r"(?m)(?:^\|.*\n)+", README.read_text(encoding="utf-8"))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    tables = re.findall(r"(?m)(?:^\|.*\n)+", text)
     assert len(tables) > 5
     for table in tables:
         rows = table.splitlines()
@@ -46,8 +49,9 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_header() -> None:
         assert len({row.count(" | ") for row in rows[2:]}) == 1, rows[0]
 
 
-def test_every_file_that_the_readme_names_exists() -> None:
-    named = re.findall(r"`((?:tests|smtpd_compat)/[\w/.]+)`", README.read_text("utf-8"))
+def test_every_file_that_a_page_names_exists() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = re.findall(r"`((?:tests|smtpd_compat)/[\w/.]+)`", text)
     assert named
     for path in named:
         assert (ROOT / path).exists(), path

@@ -4,7 +4,7 @@ A rule is a mixin that repairs one failure of the original from outside, by over
 what a subclass may override, and notes it in the transcript when that changed
 something.  Where our transcript is not the original's, it has to be that of the
 original with these amendments, up to the last octet and attribute (see
-`compare.judge`).  So a rule excuses what its row of the README's table says, and
+`compare.judge`).  So a rule excuses what its row of the table of differences says, and
 nothing before it, beside it or after it.
 """
 

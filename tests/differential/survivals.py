@@ -31,7 +31,7 @@ class Rule(_Original):  # type: ignore[misc]
     received_lines: list[Any]
     seen_greeting: str
 
-    #: The name of the rule: that of its row in the README's table.
+    #: The name of the rule: that of its row in docs/differences.md.
     row = ""
     #: The rule of fidelity that the row stands under.
     number = 0

@@ -92,9 +92,9 @@ def test_every_rule_has_a_session() -> None:
     assert set(ruled.RULED) == rules.NAMES
 
 
-def test_every_rule_is_a_row_of_the_readme_s_table() -> None:
-    readme = pathlib.Path(REPOSITORY, "README.md").read_text(encoding="utf-8")
-    cells = re.findall(r"^\| ([^|]+) \|.*\| ([234]) \|", readme, re.MULTILINE)
+def test_every_rule_is_a_row_of_the_table_of_differences() -> None:
+    page = pathlib.Path(REPOSITORY, "docs", "differences.md").read_text("utf-8")
+    cells = re.findall(r"^\| ([^|]+) \|.*\| ([234]) \|", page, re.MULTILINE)
     for rule in rules.RULES:
         rows = [
             number

@@ -1,4 +1,4 @@
-"""The README's table of programs: ``python -m tests.eras.table``.
+"""The table of programs in docs/eras.md: ``python -m tests.eras.table``.
 
 Every program runs on the standard library of Python 3.11 and here, and the same client
 talks to both.  What is printed is what happened.
