@@ -1,0 +1,1 @@
+"""Random mutation testing of the package: ``python -m tests.mutation --help``."""
