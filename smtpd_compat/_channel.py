@@ -1,27 +1,26 @@
-"""The channel: reading lines, running commands, handing messages over, answering."""
+"""The channel: what programs call, override and assign, over a `Session`."""
 
 from __future__ import annotations
 
 import errno
 import time
-from functools import partial
 
 import smtpd_compat
 
+from ._asyncore import asynchat
 from ._commands import Commands
-from ._connection._chat import Chat, stock_methods
-from ._connection._state import State
+from ._connection._session import Session
+from ._connection._stream import stock_methods
 from ._eras import _calls
 from ._eras._names import ForwardsToSocket, OldChannelNames
-from ._eras._text_hooks import TextLines
+from ._eras._text_hooks import decode, joined_lines, keep_lines_as_text
 from ._hosts import host_name
 from ._settings import DATA_SIZE_DEFAULT, setting
-from ._text._message import MessageText, message_text, utf8
 from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections import deque
     from typing import Any
 
 _END_OF_LINE = b"\r\n"
@@ -30,13 +29,7 @@ _END_OF_LINE = b"\r\n"
 _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 
 
-class SMTPChannel(
-    Commands,
-    OldChannelNames,
-    TextLines,
-    ForwardsToSocket,
-    Chat,
-):
+class SMTPChannel(Commands, OldChannelNames, ForwardsToSocket, asynchat.async_chat):
     """The conversation with one client.
 
     :param server: the `SMTPServer` that accepted the client, as ``smtp_server``.
@@ -93,7 +86,13 @@ class SMTPChannel(
     COMMAND = 0
     DATA = 1
 
-    # Without values, for what begins in the class is found slowly, see State.
+    # Whatever the original does not have is called _smtpd..., here and in the other
+    # classes that programs subclass: their subclasses have names of their own.
+
+    #: All that is not a name of the original's.
+    _smtpd: Session
+
+    # Without values, for on Python 3.13 what begins in the class is found slowly.
     smtp_state: int
     peer: Any
     received_lines: list[Any]
@@ -102,6 +101,21 @@ class SMTPChannel(
     data_size_limit: int | None
     enable_SMTPUTF8: bool
     _decode_data: bool = False
+    _emptystring: bytes | str = b""
+    _linesep: bytes | str = b"\r\n"
+    _dotsep: int | str = ord(b".")
+    _newline: bytes | str = b"\n"
+
+    # asynchat's own
+    producer_fifo: deque[Any]
+    socket: Any
+    terminator: Any
+    _fileno: Any
+    _map: dict[int, Any]
+
+    #: What has been seen of a class's hooks, see `_text_hooks`.
+    _smtpd_hooks_take_text = False
+    _smtpd_hooks_took_bytes = False
 
     def __init__(
         self,
@@ -113,8 +127,8 @@ class SMTPChannel(
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
     ) -> None:
-        if not self._smtpd_has_begun():
-            self._smtpd_state = State()
+        if not _has_begun(self):
+            self._smtpd = Session()
         smtpd_compat.asynchat.async_chat.__init__(self, conn, map=map)
         self.smtp_server = server
         self.conn = conn
@@ -126,11 +140,11 @@ class SMTPChannel(
                 "decode_data and enable_SMTPUTF8 cannot be set to True at the same time"
             )
         if decode_data:
-            self._smtpd_keep_lines_as_text()
+            keep_lines_as_text(self)
             self._decode_data = True
-        self._smtpd_state.is_finished = False
+        self._smtpd.is_finished = False
         if setting(server, "idle_timeout") is not None:
-            self._smtpd_state.last_heard = time.monotonic()
+            self._smtpd.last_heard = time.monotonic()
         self._set_rset_state()
         self.seen_greeting = ""
         self.extended_smtp = False
@@ -144,26 +158,10 @@ class SMTPChannel(
             if error.errno not in _GONE:
                 raise
             return
-        self._smtpd_send_at_once()
+        _send_at_once(self.socket)
         if tracing():
             trace("Peer:", repr(self.peer))
         self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
-
-    def _smtpd_adopt_settings(self, settings: dict[str, Any]) -> None:
-        """Take from the server what ``__init__`` of a subclass did not."""
-        map = settings.get("map", self._map)
-        if map is not self._map and self.connected:
-            descriptor = self._fileno
-            self.del_channel()
-            self._fileno, self._map = descriptor, map
-            self.add_channel()
-        if self.data_size_limit == DATA_SIZE_DEFAULT:
-            self.data_size_limit = settings.get("data_size_limit", self.data_size_limit)
-        if settings.get("enable_SMTPUTF8"):
-            self.enable_SMTPUTF8 = True
-        if settings.get("decode_data"):
-            self._smtpd_keep_lines_as_text()
-            self._decode_data = True
 
     # The transaction
 
@@ -177,7 +175,7 @@ class SMTPChannel(
         self.require_SMTPUTF8 = False
         self.num_bytes = 0
         self.set_terminator(_END_OF_LINE)
-        self._smtpd_state.text = None
+        self._smtpd.text = None
 
     def _set_rset_state(self) -> None:
         """Everything but the greeting as in the beginning."""
@@ -185,7 +183,7 @@ class SMTPChannel(
         self.received_data = ""
         self.received_lines = []
 
-    # Answering
+    # The hooks of asynchat
 
     def push(self, msg: Any) -> None:
         """Send a reply, or one line of it, without its CRLF.
@@ -194,7 +192,6 @@ class SMTPChannel(
             carry (all but ASCII, unless MAIL said SMTPUTF8) leave as escapes.
         :raises TypeError: for anything else.
         """
-        state = self._smtpd_state
         if isinstance(msg, str) and msg.isascii():
             line = (msg + "\r\n").encode()
         elif isinstance(msg, (bytes, bytearray)):
@@ -203,47 +200,12 @@ class SMTPChannel(
         else:
             encoding = "utf-8" if self.require_SMTPUTF8 else "ascii"
             line = (msg + "\r\n").encode(encoding, "backslashreplace")
-        state.last_output = line
-        if state.corked:
+        session = self._smtpd
+        session.last_pushed = line
+        if session.corked:
             self.producer_fifo.append(line)
         else:
             smtpd_compat.asynchat.async_chat.push(self, line)
-
-    # Failing and ending
-
-    def _smtpd_answer_failure(self) -> None:
-        """After an exception: tell the client, and begin with a clean slate.
-
-        A reply that came from an overridden handle_error is the one that counts.
-        """
-        if self._smtpd_state.is_finished or not self.connected:
-            return
-        if self._smtpd_state.is_collecting:
-            # In the middle of a line or of a message: what follows is no command.
-            self._smtpd_state.is_collecting = False
-            if not self._smtpd_state.last_output:
-                self.push("421 Error: local error in processing, closing connection")
-            self.close_when_done()
-            return
-        self.received_lines = []
-        self._set_post_data_state()
-        if not self._smtpd_state.last_output:
-            self.push("451 Error: local error in processing")
-
-    def _smtpd_say_timeout(self) -> None:
-        self.push("421 Error: timeout exceeded, closing connection")
-        self.close_when_done()
-
-    def close(self) -> None:
-        """Close the connection."""
-        Chat.close(self)
-        closed = getattr(
-            self.__dict__.get("smtp_server"), "_smtpd_channel_closed", None
-        )
-        if closed is not None:
-            closed()
-
-    # Reading
 
     def collect_incoming_data(self, data: bytes) -> None:
         """Keep a piece of a line or of the message, as long as it is within limits."""
@@ -256,128 +218,168 @@ class SMTPChannel(
             if self.num_bytes > limit:
                 return
             self.num_bytes += len(data)
-        if self.smtp_state == self.DATA:
-            if (
-                self._smtpd_state.text is None
-                and not self.received_lines
-                and self._smtpd_has_stock_hooks()
-                and not tracing()
-            ):
-                self._smtpd_state.text = MessageText()
-            if self._smtpd_state.text is not None:
-                if limit and self.num_bytes > limit:
-                    self._smtpd_state.text = MessageText()
-                else:
-                    self._smtpd_state.text.feed(data)
-                return
+        is_too_much = limit is not None and 0 < limit < self.num_bytes
+        if self.smtp_state == self.DATA and self._smtpd.keep_data(
+            self, data, is_too_much
+        ):
+            return
         if self._emptystring == "" and isinstance(data, bytes):
-            self.received_lines.append(self._smtpd_decode(data))
+            self.received_lines.append(decode(self._smtpd, data))
         else:
             self.received_lines.append(data)
 
-    def _smtpd_whole_piece(self, piece: bytes) -> None:
-        """Skip the two hooks where nobody can tell."""
-        if (
-            self.received_lines
-            or self._smtpd_state.text is not None
-            or not self._smtpd_has_stock_hooks()
-            or tracing()
-        ):
-            super()._smtpd_whole_piece(piece)
-        elif self.smtp_state == self.COMMAND:
-            self.num_bytes = len(piece)
-            self._smtpd_run_command(piece)
-        elif self.smtp_state == self.DATA:
-            if self.data_size_limit:
-                self.num_bytes = len(piece)
-            self._smtpd_end_data(piece)
-        else:
-            super()._smtpd_whole_piece(piece)
-
     def found_terminator(self) -> None:
         """Run the command, or hand over the message, that has arrived."""
-        if self._smtpd_state.text is not None:
-            received: Any = self._smtpd_state.text.finish()
+        session = self._smtpd
+        received: Any
+        if session.text is not None:
+            received = session.text.finish()
         else:
-            received = self._smtpd_joined_lines()
+            received = joined_lines(session, self)
         self.received_lines = []
         if tracing():
             trace("Data:", repr(received))
         if self.smtp_state == self.COMMAND:
-            self._smtpd_run_command(received)
+            session.run_command(self, received)
         elif self.smtp_state == self.DATA:
-            self._smtpd_end_data(received)
+            session.end_data(self, received)
         else:
             self.push("451 Internal confusion")
             self.num_bytes = 0
 
-    def _smtpd_has_stock_hooks(self) -> bool:
-        """Whether nobody can tell that the hooks of asynchat are not called."""
-        stock = self._smtpd_stock
-        return (
-            getattr(self.found_terminator, "__func__", None) in stock
-            and getattr(self.collect_incoming_data, "__func__", None) in stock
-        )
-
-    # Messages
-
-    def _smtpd_end_data(self, received: bytes | str) -> None:
-        limit = self.data_size_limit
-        if limit and self.num_bytes > limit:
-            self._set_post_data_state()
-            self.push("552 Error: Too much mail data")
-            return
-        if self._smtpd_state.text is None:
-            if isinstance(received, str):
-                received = received.encode("utf-8", "surrogateescape")
-            received = message_text(received)
+    def set_terminator(self, term: Any) -> None:
+        """Set what ends the next piece of input, as `asynchat.async_chat` takes it."""
+        if isinstance(term, str):  # as in 2.7
+            term = term.encode("ascii")
+        if isinstance(term, bytes):
+            self.terminator = term
         else:
-            self._smtpd_state.text = None
-        if self._decode_data:
-            text = utf8(received)
-            if text is None:
-                self._set_post_data_state()
-                self.push("554 Error: message is not valid UTF-8")
-                return
-            received = text
-        self.received_data = received
-        self._smtpd_hand_over()
+            asynchat.async_chat.set_terminator(self, term)
+        if not _has_begun(self):
+            _begin(self)
+        self._smtpd.at_start_of_data = self.terminator == b"\r\n.\r\n"
 
-    def _smtpd_hand_over(self) -> None:
-        """Give the message to the server's ``process_message``, for its reply."""
-        server = self.smtp_server
-        handler = server.process_message
-        envelope = (self.peer, self.mailfrom, self.rcpttos)
-        arguments: tuple[Any, ...]
-        if self._decode_data:
-            arguments = (*envelope, self.received_data)
+    @property
+    def ac_in_buffer(self) -> bytes:
+        """What has been received and not yet looked at."""
+        return self._smtpd.unread[self._smtpd.position :]
+
+    @ac_in_buffer.setter
+    def ac_in_buffer(self, unread: bytes) -> None:
+        # This is the first that asynchat's __init__ does.
+        if not _has_begun(self):
+            _begin(self)
+        self._smtpd.unread = unread
+        self._smtpd.position = 0
+
+    def initiate_send(self) -> None:
+        """Send what waits, unless the turn is still gathering."""
+        self._smtpd.initiate_send(self)
+
+    def close_when_done(self) -> None:
+        """Close once everything is sent; what the client still says is not heard."""
+        self._smtpd.is_finished = True
+        asynchat.async_chat.close_when_done(self)
+        self._smtpd.changed(self)
+
+    # The hooks of asyncore
+
+    def readable(self) -> bool:
+        """Whether to read from the client; asked in every turn of the loop."""
+        if self._smtpd.hold is None and not self.producer_fifo:
+            return True
+        return self._smtpd.is_readable(self)
+
+    def writable(self) -> bool:
+        """Whether there is something to send, or to do."""
+        if self._smtpd.hold is None:
+            return True if self.producer_fifo else not self.connected
+        return self._smtpd.is_writable(self)
+
+    def handle_read_event(self) -> None:
+        """Read what there is, and answer it."""
+        session = self._smtpd
+        if session.last_heard is not None:
+            session.last_heard = time.monotonic()
+        if session.hold is None:
+            session.last_pushed = b""
+        session.turn(self, self.handle_read)
+
+    def handle_read(self) -> None:
+        """Receive what there is, and look at it."""
+        self._smtpd.receive(self)
+
+    def handle_write_event(self) -> None:
+        """Do what was held, or send what waits."""
+        work = self._smtpd.take_held()
+        if work is None:
+            super().handle_write_event()
         else:
-            options = {
-                "mail_options": self.mail_options,
-                "rcpt_options": self.rcpt_options,
-            }
-            arguments = (handler, envelope, self.received_data, options)
-            handler = _calls.handle
-        if setting(server, "worker_threads") and server._smtpd_hand_to_worker(
-            partial(handler, *arguments), self._smtpd_answered
-        ):
-            self._smtpd_await_answer()
-        else:
-            self._smtpd_answer_message(handler(*arguments))
+            self._smtpd.turn(self, work)
 
-    def _smtpd_answer_message(self, status: Any) -> None:
-        self.received_lines = []
-        self._set_post_data_state()
-        self.push(status or "250 OK")
+    def handle_expt(self) -> None:
+        """Drop an urgent octet (MSG_OOB), which would be reported for ever."""
+        try:
+            self.socket.recv(1, smtpd_compat.socket.MSG_OOB)
+        except OSError:
+            pass
 
-    def _smtpd_answered(self, outcome: Callable[[], Any]) -> None:
-        """On the loop's thread: a worker has the reply, or the exception."""
-        self._smtpd_state.awaits_answer = False
-        self._smtpd_defer(partial(self._smtpd_read_on, outcome))
+    def del_channel(self, map: dict[int, Any] | None = None) -> None:
+        """Leave the socket map."""
+        self._smtpd.changed(self)
+        asynchat.async_chat.del_channel(self, map)
 
-    def _smtpd_read_on(self, outcome: Callable[[], Any]) -> None:
-        self._smtpd_answer_message(outcome())
-        self._smtpd_consume()
+    def close(self) -> None:
+        """Close the connection."""
+        self._smtpd.close(self)
+        asynchat.async_chat.close(self)
+        server = self.__dict__.get("smtp_server")
+        closed = getattr(server, "_smtpd_channel_closed", None)
+        if closed is not None:
+            closed()
 
 
-SMTPChannel._smtpd_stock = stock_methods(SMTPChannel)
+# In subclasses that never call __init__
+
+
+def _has_begun(channel: SMTPChannel) -> bool:
+    try:
+        object.__getattribute__(channel, "_smtpd")  # asks no __getattr__
+    except AttributeError:
+        return False
+    return True
+
+
+def _begin(channel: SMTPChannel) -> None:
+    """Set what ``__init__`` sets; what a subclass has made its own stays."""
+    channel._smtpd = Session()
+    start: dict[str, Any] = {
+        "smtp_state": channel.COMMAND,
+        "received_lines": [],
+        "received_data": "",
+        "num_bytes": 0,
+        "data_size_limit": DATA_SIZE_DEFAULT,
+        "enable_SMTPUTF8": False,
+        "seen_greeting": "",
+        "extended_smtp": False,
+        "require_SMTPUTF8": False,
+        "mailfrom": None,
+        "rcpttos": [],
+        "mail_options": [],
+        "rcpt_options": [],
+    }
+    for name, value in start.items():
+        if not hasattr(type(channel), name) and name not in vars(channel):
+            setattr(channel, name, value)
+
+
+def _send_at_once(sock: Any) -> None:
+    """Have short segments not wait for an acknowledgement (Nagle's algorithm)."""
+    socket = smtpd_compat.socket
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except (OSError, AttributeError):  # not TCP, or a test's own socket
+        pass
+
+
+Session.stock = stock_methods(SMTPChannel)

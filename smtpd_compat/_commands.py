@@ -10,27 +10,20 @@ One method for each command, in the order of a session.  A channel calls
 from __future__ import annotations
 
 import collections
-from functools import partial
 
-from ._eras import _calls
 from ._settings import setting
 from ._text._addresses import AddressError, parse_address
-from ._text._message import utf8
 from ._tracing import trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
-
-    from ._connection._state import State
 
 #: What SIZE and SMTPUTF8 add to the longest MAIL command (RFC 1870, section 3;
 #: RFC 6531, section 3.4).
 _SIZE_ADDS = 26
 _SMTPUTF8_ADDS = 10
-
-_GREETINGS = ("HELO", "EHLO")
 
 _SYNTAX = {
     "EHLO": "EHLO hostname",
@@ -70,8 +63,6 @@ class Commands:
     rcpt_options: list[str]
     smtp_state: int
     num_bytes: int
-    _smtpd_state: State
-    _smtpd_stock: frozenset[Any]
 
     if TYPE_CHECKING:
 
@@ -79,7 +70,6 @@ class Commands:
         def set_terminator(self, term: bytes | str | int | None) -> None: ...
         def close_when_done(self) -> None: ...
         def _set_rset_state(self) -> None: ...
-        def _smtpd_ungathered(self, work: Callable[[], object]) -> None: ...
 
     #: Octets that a command line may have (RFC 5321, 4.5.3.1.4), and the same for
     #: each command of a session that began with EHLO.  Every channel has its own copy.
@@ -87,50 +77,6 @@ class Commands:
     command_size_limits: collections.defaultdict[str, int] = collections.defaultdict(  # noqa: RUF012
         lambda: 512
     )
-
-    # Lines
-
-    def _smtpd_run_command(self, received: bytes | str) -> None:
-        size, self.num_bytes = self.num_bytes, 0
-        line = utf8(received)
-        if not line:
-            self.push("500 Error: bad syntax")
-            return
-        verb, space, rest = line.partition(" ")
-        verb = verb.upper()
-        method = getattr(self, _METHODS.get(verb) or "smtp_" + verb, None)
-        limit = self.command_size_limit
-        if self.extended_smtp:
-            limits = self.command_size_limits
-            # A verb of the client's own is not stored, or many would fill the memory.
-            limit = limits[verb] if method else limits.copy()[verb]
-        if size > limit:
-            self.push("500 Error: line too long")
-        elif not method:
-            self.push(f'500 Error: command "{echo(verb)}" not recognized')
-        elif getattr(method, "__func__", None) in self._smtpd_stock:
-            method(rest.strip() if space else None)
-        else:
-            argument = rest.strip() if space else None
-            self._smtpd_ungathered(
-                partial(self._smtpd_run_foreign, method, verb, argument)
-            )
-
-    def _smtpd_run_foreign(
-        self, method: Callable[[str | None], Any], verb: str, arg: str | None
-    ) -> None:
-        """Run a command that is not of this class.
-
-        Up to 3.2 a greeting counted when it was accepted; it did not have to be noted.
-        """
-        self._smtpd_state.last_output = b""
-        method(arg)
-        if verb not in _GREETINGS or self.seen_greeting:
-            return
-        if self._smtpd_state.last_output.startswith(b"2"):
-            _calls.greeted_silently(self, verb)
-            self.seen_greeting = arg or verb
-            self.extended_smtp = verb == "EHLO"
 
     @property
     def max_command_size_limit(self) -> int:
@@ -366,7 +312,7 @@ class Commands:
 
 
 #: The names that Python has looked up before; one that is new takes it longer.
-_METHODS = {name[5:]: name for name in vars(Commands) if name.startswith("smtp_")}
+METHODS = {name[5:]: name for name in vars(Commands) if name.startswith("smtp_")}
 
 
 def echo(text: str) -> str:

@@ -11,7 +11,7 @@ import sys
 import time
 
 from ._asyncore import asyncore
-from ._connection._chat import Chat
+from ._channel import SMTPChannel
 from ._settings import setting
 
 TYPE_CHECKING = False
@@ -177,17 +177,17 @@ class _Watch:
 
     def _adopt(self, fd: int, dispatcher: Any) -> None:
         self._watched[fd] = dispatcher
-        if isinstance(dispatcher, Chat) and all(
-            map(dispatcher._smtpd_is_stock, _TELLING)
+        if isinstance(dispatcher, SMTPChannel) and all(
+            dispatcher._smtpd.is_stock(dispatcher, name) for name in _TELLING
         ):
-            dispatcher._smtpd_state.changed = self._changed.append
+            dispatcher._smtpd.on_change = self._changed.append
         else:
             self._asked[fd] = dispatcher
 
     def _forget(self, fd: int) -> None:
         dispatcher = self._watched.pop(fd, None)
-        if isinstance(dispatcher, Chat):
-            dispatcher._smtpd_state.changed = None
+        if isinstance(dispatcher, SMTPChannel):
+            dispatcher._smtpd.on_change = None
         self._asked.pop(fd, None)
         self._sockets.pop(fd, None)
         if self._events.pop(fd, 0):

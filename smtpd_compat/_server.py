@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ._connection._session import Message
     from ._connection._workers import Crew
 
 #: Connections taken in one turn of the loop, so that a crowd waits for few turns and
@@ -156,14 +157,21 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
         """
         raise NotImplementedError
 
-    def _smtpd_hand_to_worker(
-        self, call: Callable[[], Any], answered: Callable[[Callable[[], Any]], None]
+    def _smtpd_take_message(
+        self,
+        call: Callable[[], Any],
+        message: Message,
+        answered: Callable[[Callable[[], Any]], None],
     ) -> bool:
-        """Have a thread run *call*; False if this class's handler is not for threads.
+        """Take a message that is not to be handled while its channel waits.
 
-        :param answered: called on the loop's thread with a function that returns what
-            *call* returned, or raises what it raised.
+        :param call: runs `process_message` with what it accepts of *message*.
+        :param answered: to be called on the loop's thread, once, with a function that
+            returns the status, or raises what `process_message` raised.
+        :returns: whether the message was taken; if not, the channel runs *call*.
         """
+        if not setting(self, "worker_threads"):
+            return False
         from ._connection._workers import Crew, may_use_workers
 
         if not may_use_workers(self):
@@ -270,9 +278,8 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
             return
         self._smtpd_sweep_again = now + min(timeout / 10, 1.0)
         for channel in self._smtpd_channels():
-            close_if_idle = getattr(channel, "_smtpd_close_if_idle", None)
-            if close_if_idle is not None:
-                close_if_idle(now, timeout)
+            if isinstance(channel, SMTPChannel):
+                channel._smtpd.close_if_idle(channel, now, timeout)
 
     def _smtpd_forget(self, conn: Any) -> None:
         """Take a channel that was half built out of the socket map."""

@@ -249,12 +249,13 @@ class Channel:
         self.args = args[1:]
         self.kwargs = kwargs
 
-    def _smtpd_adopt_settings(self, settings: Any) -> None:
+    def adopt(self, settings: Any) -> None:
         self.adopted = settings
 
 
 def open_channel(cls: Any) -> Any:
-    return _calls.open_channel(ServerWithSettings(cls), "conn", "addr")
+    with mock.patch.object(_calls, "adopt_settings", Channel.adopt):
+        return _calls.open_channel(ServerWithSettings(cls), "conn", "addr")
 
 
 class Three(Channel):

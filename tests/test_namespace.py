@@ -400,7 +400,7 @@ def test_asyncores_handle_error_patched_before_or_after_loading_is_called(
         "server.close()\n"
         "ours, theirs = smtpd.socket.socketpair()\n"
         "channel = smtpd.SMTPChannel(server, ours, '', map={})\n"
-        "print(channel._smtpd_is_stock('handle_error'))\n"
+        "print(channel._smtpd.is_stock(channel, 'handle_error'))\n"
         "channel.handle_error()\n"
         "channel.close()\n"
         "theirs.close()\n"

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from smtpd_compat._connection._reading import Reader
+import smtpd_compat
 from tests.support.conversing import MESSAGE, OK, TRANSACTION, start_data
 from tests.support.keeping import Channel, Server
 from tests.support.serving import serving
@@ -147,11 +147,11 @@ def test_a_channel_may_set_the_terminators_that_asynchat_takes() -> None:
     assert chunks == [b"\r\n.\r\nab", b"x", b"123"]
 
 
-class Pieces(Reader):
+class Pieces(smtpd_compat.SMTPChannel):
     """Keeps what it collects, a piece for every terminator."""
 
     def __init__(self, conn: socket.socket) -> None:
-        super().__init__(conn, map={})
+        smtpd_compat.asynchat.async_chat.__init__(self, conn, map={})
         self.collected = b""
         self.pieces: list[bytes] = []
 

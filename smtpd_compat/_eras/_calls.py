@@ -12,7 +12,9 @@ from functools import partial
 
 import smtpd_compat
 
+from .._settings import DATA_SIZE_DEFAULT
 from ._arguments import Arguments, find_refuser, is_opaque
+from ._text_hooks import keep_lines_as_text
 from ._warnings import warn_at, warn_of
 
 TYPE_CHECKING = False
@@ -128,9 +130,29 @@ def open_channel(server: Any, conn: Any, addr: Any) -> Any:
         "decode_data": server._decode_data,
     }
     channel, left_out = _construct(_CHANNELS, server.channel_class, values)
-    if left_out and hasattr(channel, "_smtpd_adopt_settings"):
-        channel._smtpd_adopt_settings({name: values[name] for name in left_out})
+    if left_out:
+        adopt_settings(channel, {name: values[name] for name in left_out})
     return channel
+
+
+def adopt_settings(channel: Any, settings: dict[str, Any]) -> None:
+    """Give a channel what its class's ``__init__`` did not take from the server."""
+    if not isinstance(channel, smtpd_compat.SMTPChannel):
+        return
+    map = settings.get("map", channel._map)
+    if map is not channel._map and channel.connected:
+        descriptor = channel._fileno
+        channel.del_channel()
+        channel._fileno, channel._map = descriptor, map
+        channel.add_channel()
+    if channel.data_size_limit == DATA_SIZE_DEFAULT:
+        limit = settings.get("data_size_limit", channel.data_size_limit)
+        channel.data_size_limit = limit
+    if settings.get("enable_SMTPUTF8"):
+        channel.enable_SMTPUTF8 = True
+    if settings.get("decode_data"):
+        keep_lines_as_text(channel)
+        channel._decode_data = True
 
 
 def construct(

@@ -1,8 +1,7 @@
-"""Names that were attributes once, and attributes that were always there."""
+"""Names that were attributes once."""
 
 from __future__ import annotations
 
-from .._settings import DATA_SIZE_DEFAULT
 from ._warnings import warn_here
 
 TYPE_CHECKING = False
@@ -28,35 +27,7 @@ def _renamed(old: str, new: str) -> property:
 
 
 class OldChannelNames:
-    """The eleven private attributes of the channel up to 3.1, and its parser.
-
-    And attributes that every channel has, also one whose class sets itself up.
-    """
-
-    COMMAND: int
-
-    def _smtpd_begin(self) -> None:
-        """Set what SMTPChannel's ``__init__`` sets, where that is never called."""
-        super()._smtpd_begin()  # type: ignore[misc]
-        start: dict[str, Any] = {
-            "smtp_state": self.COMMAND,
-            "received_lines": [],
-            "received_data": "",
-            "num_bytes": 0,
-            "data_size_limit": DATA_SIZE_DEFAULT,
-            "enable_SMTPUTF8": False,
-            "seen_greeting": "",
-            "extended_smtp": False,
-            "require_SMTPUTF8": False,
-            "mailfrom": None,
-            "rcpttos": [],
-            "mail_options": [],
-            "rcpt_options": [],
-        }
-        # What a subclass has made its own stays as it is.
-        for name, value in start.items():
-            if not hasattr(type(self), name) and name not in vars(self):
-                setattr(self, name, value)
+    """The eleven private attributes of the channel up to 3.1, and its parser."""
 
     _SMTPChannel__server = _renamed("__server", "smtp_server")
     _SMTPChannel__line = _renamed("__line", "received_lines")

@@ -127,7 +127,7 @@ class _Session:
         gives_up_at = time.monotonic() + _PATIENCE
         self._turn()
         while self._channel.connected and (
-            self._channel._smtpd_state.awaits_answer
+            self._channel._smtpd.hold is not None
             or self._channel.writable()
             or select.select([self._channel.socket], [], [], 0)[0]
         ):
@@ -144,7 +144,7 @@ class _Session:
                 raise Outcome("the channel stays though its client has gone")
 
     def _turn(self) -> None:
-        waits = 0.01 if self._channel._smtpd_state.awaits_answer else 0
+        waits = 0.01 if self._channel._smtpd.hold is not None else 0
         self._loop(timeout=waits, map=self._map, count=1)
         self._hear()
         self._measure()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def tell(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> None:
     """Have *now* be the clock of channels and servers."""
     clock = SimpleNamespace(monotonic=now)
-    for module in ("_connection._chat", "_channel", "_server"):
+    for module in ("_channel", "_server"):
         monkeypatch.setattr(f"smtpd_compat.{module}.time", clock)
 
 

@@ -104,6 +104,6 @@ def kept_octets(channel: Any) -> int:
     """All that a channel holds of what its client sent or has not read."""
     kept = sum(len(line) for line in channel.received_lines) + len(channel.ac_in_buffer)
     kept += sum(len(unsent) for unsent in channel.producer_fifo)
-    if channel._smtpd_state.text is not None:
-        kept += channel._smtpd_state.text._text.tell()
+    if channel._smtpd.text is not None:
+        kept += channel._smtpd.text._text.tell()
     return kept

@@ -1,0 +1,243 @@
+"""The session: lines become commands, messages are handed over, failures answered."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .._commands import METHODS, echo
+from .._eras import _calls, _text_hooks
+from .._text._message import MessageText, message_text, utf8
+from .._tracing import tracing
+from ._stream import WORKER, Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_GREETINGS = ("HELO", "EHLO")
+
+
+class Message:
+    """A message that has arrived whole, as it is handed over."""
+
+    __slots__ = ("channel", "data", "envelope", "options")
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        #: Peer, reverse-path and recipients.
+        self.envelope = (channel.peer, channel.mailfrom, channel.rcpttos)
+        #: Its lines ending in LF: `bytes`, or `str` with *decode_data*.
+        self.data = channel.received_data
+        #: What ``process_message`` gets by name; not with *decode_data*.
+        self.options = {
+            "mail_options": channel.mail_options,
+            "rcpt_options": channel.rcpt_options,
+        }
+
+
+class Session(Stream):
+    """What a channel keeps, and does, for its SMTP session."""
+
+    __slots__ = ("decoder", "text")
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: The message, while it arrives and nobody can tell how it is kept.
+        self.text: MessageText | None = None
+        #: Of the octets of a line, for hooks that take text.
+        self.decoder: Any = None
+
+    # Pieces of input
+
+    def take_piece(self, channel: Any, piece: bytes, ends: bool) -> None:
+        """Call the two hooks of asynchat; or do what they do, where nobody can tell."""
+        if (
+            not ends
+            or channel.received_lines
+            or self.text is not None
+            or not self.has_stock_hooks(channel)
+            or tracing()
+        ):
+            _text_hooks.call(self, channel, piece, ends)
+        elif channel.smtp_state == channel.COMMAND:
+            channel.num_bytes = len(piece)
+            self.run_command(channel, piece)
+        elif channel.smtp_state == channel.DATA:
+            if channel.data_size_limit:
+                channel.num_bytes = len(piece)
+            self.end_data(channel, piece)
+        else:
+            _text_hooks.call(self, channel, piece, ends)
+
+    def has_stock_hooks(self, channel: Any) -> bool:
+        """Whether nobody can tell that the hooks of asynchat are not called."""
+        stock = self.stock
+        return (
+            getattr(channel.found_terminator, "__func__", None) in stock
+            and getattr(channel.collect_incoming_data, "__func__", None) in stock
+        )
+
+    def keep_data(self, channel: Any, piece: bytes, is_too_much: bool) -> bool:
+        """Keep a piece of the message as text; False if somebody can tell."""
+        if self.text is None:
+            if channel.received_lines or not self.has_stock_hooks(channel) or tracing():
+                return False
+            self.text = MessageText()
+        if is_too_much:
+            self.text = MessageText()
+        else:
+            self.text.feed(piece)
+        return True
+
+    # Commands
+
+    def run_command(self, channel: Any, received: bytes | str) -> None:
+        """Call the method ``smtp_VERB`` for a line."""
+        size, channel.num_bytes = channel.num_bytes, 0
+        line = utf8(received)
+        if not line:
+            channel.push("500 Error: bad syntax")
+            return
+        verb, space, rest = line.partition(" ")
+        verb = verb.upper()
+        method = getattr(channel, METHODS.get(verb) or "smtp_" + verb, None)
+        limit = channel.command_size_limit
+        if channel.extended_smtp:
+            limits = channel.command_size_limits
+            # A verb of the client's own is not stored, or many would fill the memory.
+            limit = limits[verb] if method else limits.copy()[verb]
+        if size > limit and channel.max_command_size_limit:
+            channel.push("500 Error: line too long")
+        elif not method:
+            channel.push(f'500 Error: command "{echo(verb)}" not recognized')
+        elif getattr(method, "__func__", None) in self.stock:
+            method(rest.strip() if space else None)
+        else:
+            argument = rest.strip() if space else None
+            self.run_uncorked(
+                channel, partial(self._run_foreign, channel, method, verb, argument)
+            )
+
+    def _run_foreign(
+        self, channel: Any, method: Callable[[Any], Any], verb: str, arg: str | None
+    ) -> None:
+        """Run a command that is not of this package.
+
+        Up to 3.2 a greeting counted when it was accepted; it did not have to be noted.
+        """
+        self.last_pushed = b""
+        method(arg)
+        if verb not in _GREETINGS or channel.seen_greeting:
+            return
+        if self.last_pushed.startswith(b"2"):
+            _calls.greeted_silently(channel, verb)
+            channel.seen_greeting = arg or verb
+            channel.extended_smtp = verb == "EHLO"
+
+    # Messages
+
+    def end_data(self, channel: Any, received: bytes | str) -> None:
+        """Hand the message over that is complete, if it may be taken."""
+        limit = channel.data_size_limit
+        if limit and channel.num_bytes > limit:
+            channel._set_post_data_state()
+            channel.push("552 Error: Too much mail data")
+            return
+        if self.text is None:
+            if isinstance(received, str):
+                received = received.encode("utf-8", "surrogateescape")
+            received = message_text(received)
+        else:
+            self.text = None
+        if channel._decode_data:
+            text = utf8(received)
+            if text is None:
+                channel._set_post_data_state()
+                channel.push("554 Error: message is not valid UTF-8")
+                return
+            received = text
+        channel.received_data = received
+        self._hand_over(channel)
+
+    def _hand_over(self, channel: Any) -> None:
+        """Give the message to the server's ``process_message``, for its reply."""
+        server = channel.smtp_server
+        handler = server.process_message
+        message = Message(channel)
+        call: Callable[[], Any]
+        if channel._decode_data:
+            call = partial(handler, *message.envelope, message.data)
+        else:
+            call = partial(
+                _calls.handle, handler, message.envelope, message.data, message.options
+            )
+        if not self._is_taken(channel, server, call, message):
+            self._answer_message(channel, call())
+
+    def _is_taken(
+        self, channel: Any, server: Any, call: Callable[[], Any], message: Message
+    ) -> bool:
+        """Whether somebody else has the message, and will bring the answer."""
+        # A test's stand-in for a server may have every name, but its class has not.
+        if not hasattr(type(server), "_smtpd_take_message"):
+            return False
+        self.hold_for(channel, WORKER)  # for the answer may be there at once
+        is_taken: bool = False
+        try:
+            is_taken = server._smtpd_take_message(
+                call, message, partial(self._answered, channel)
+            )
+        finally:
+            if is_taken:
+                self.last_pushed = b""
+            else:
+                self.hold = None
+        return is_taken
+
+    def _answer_message(self, channel: Any, status: Any) -> None:
+        channel.received_lines = []
+        channel._set_post_data_state()
+        channel.push(status or "250 OK")
+
+    def _answered(self, channel: Any, outcome: Callable[[], Any]) -> None:
+        """On the loop's thread: who had the message has the reply, or the exception."""
+        if self.hold is WORKER:
+            self.hold_for(channel, partial(self._read_on, channel, outcome))
+
+    def _read_on(self, channel: Any, outcome: Callable[[], Any]) -> None:
+        status = outcome()
+        if self.last_pushed:
+            # A hook, or an overridden handle_error, has replied meanwhile.
+            answered, self.last_pushed = self.last_pushed, b""
+            self.answer_failure(channel, answered)
+            return
+        self._answer_message(channel, status)
+        self.consume(channel)
+
+    # Failing and ending
+
+    def answer_failure(self, channel: Any, answered: bytes) -> None:
+        """After an exception: tell the client, and begin with a clean slate.
+
+        A reply that came from an overridden handle_error is the one that counts.
+        """
+        if self.is_finished or not channel.connected:
+            return
+        if self.is_collecting or answered:
+            # In the middle of a line or of a message, what follows is no command; and
+            # a command that has its reply must not get another one.
+            self.is_collecting = False
+            if not self.last_pushed:
+                channel.push("421 Error: local error in processing, closing connection")
+            channel.close_when_done()
+            return
+        channel.received_lines = []
+        channel._set_post_data_state()
+        if not self.last_pushed:
+            channel.push("451 Error: local error in processing")
+
+    def say_timeout(self, channel: Any) -> None:
+        """Take leave of a client that has been silent for too long."""
+        channel.push("421 Error: timeout exceeded, closing connection")
+        channel.close_when_done()

@@ -1,0 +1,382 @@
+"""One client's connection, below SMTP: input in pieces, output in segments, turns."""
+
+# How a channel lives in asyncore
+# ===============================
+#
+# A turn.  asyncore calls handle_read_event when something has arrived.  What the
+# channel pushes during the turn is gathered (`corked`) and leaves in one segment at its
+# end.  An exception is answered, and the turn goes on with the input that is left.
+# handle_read and the hooks that it calls do what they do in asynchat, also when a test
+# calls them without a turn.
+#
+# Input.  `unread` is what recv returned; `position` moves through it, so that it is not
+# sliced anew for every line.
+#
+# Hold.  One attribute says what has to happen before anything more is read:
+#
+#     hold         means                             it ends
+#     None         nothing: the channel reads
+#     WORKER       somebody else has the message:    when the answer is brought: it
+#                  a worker, or a relay's client     becomes a function then
+#     a function   it waits for a turn of its own    in handle_write_event, so such a
+#                                                    channel says that it is writable
+#     GIVEN_UP     silent for too long, and takes    when asyncore asks next: then the
+#                  not even the farewell             connection is closed
+#
+# The answer may be brought at any time: before the message's own turn is over, or in
+# the turn of another dispatcher.
+#
+# One command, one reply.  `last_pushed` is emptied before a hook gets the next piece of
+# input, so a hook that fails while it is not empty has replied already.  Then the next
+# reply would be taken for that of the next command: the client is told 421 and the
+# connection is closed.  A hook that fails while WORKER holds is only logged: the reply
+# is still to come.
+#
+# readable and writable close this channel, if anything, and do nothing else: poll() has
+# put descriptors into its lists, and closing another channel now means EBADF in select.
+
+from __future__ import annotations
+
+from functools import partial
+from types import FunctionType
+
+import smtpd_compat
+
+from .._asyncore import asynchat, asyncore, is_asyncores
+from .._tracing import log_caught
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+WORKER = "a worker"
+GIVEN_UP = "given up"
+
+#: Octets of output that a client may leave unread before it is read from no more.
+_UNSENT_LIMIT = 1 << 20
+
+_END_OF_DATA = b"\r\n.\r\n"
+_EMPTY_DATA = b".\r\n"
+
+
+class Stream:
+    """What a channel keeps, and does, for its connection.
+
+    The channel has the names that programs know, and one more: that of this object.
+    It is handed in, since an object that kept it would not be freed with it.
+
+    With slots: a channel with more than 29 attributes, or with slots beside them, is
+    slow on Python 3.13.
+    """
+
+    __slots__ = (
+        "at_start_of_data",
+        "corked",
+        "hold",
+        "is_choked",
+        "is_collecting",
+        "is_finished",
+        "last_heard",
+        "last_pushed",
+        "on_change",
+        "position",
+        "unread",
+    )
+
+    #: The channel's methods as this package and asyncore have them.
+    stock: frozenset[Any] = frozenset()
+
+    def __init__(self) -> None:
+        self.unread = b""
+        self.position = 0
+        #: Nothing has come since the terminator became that of a message.
+        self.at_start_of_data = False
+        #: A hook has been given a piece of a line; if it fails, the rest means nothing.
+        self.is_collecting = False
+        self.hold: Any = None
+        #: After QUIT, or closed: nothing that the client says counts any more.
+        self.is_finished = False
+        #: The turn is still gathering its output.
+        self.corked = False
+        #: The last segment did not all go out.
+        self.is_choked = False
+        #: The last line pushed since a hook was given input, b"" if there was none.
+        self.last_pushed = b""
+        #: When something was last received (`time.monotonic`); None if nobody asks.
+        self.last_heard: float | None = None
+        #: Tells `smtpd_compat.loop`, by descriptor, which channel to ask again.
+        self.on_change: Callable[[int], None] | None = None
+
+    # For the protocol
+
+    def take_piece(self, channel: Any, piece: bytes, ends: bool) -> None:
+        """Act on a piece of input; *ends* says that the terminator came after it."""
+        raise NotImplementedError
+
+    def answer_failure(self, channel: Any, answered: bytes) -> None:
+        """Bring the conversation back into order after an exception.
+
+        :param answered: what the client was told before it, b"" if nothing.
+        """
+        raise NotImplementedError
+
+    def say_timeout(self, channel: Any) -> None:
+        """Take leave of a client that has been silent for too long."""
+        raise NotImplementedError
+
+    # Input
+
+    def receive(self, channel: Any) -> None:
+        """Receive what there is, and act on it."""
+        try:
+            data = channel.recv(channel.ac_in_buffer_size)
+        except BlockingIOError:
+            return
+        except OSError:
+            channel.handle_error()
+            return
+        if self.position < len(self.unread):
+            data = self.unread[self.position :] + data
+        self.unread = data
+        self.position = 0
+        self.consume(channel)
+
+    def consume(self, channel: Any) -> None:
+        """Cut the input at its terminators, as `asynchat.async_chat` does."""
+        while self.hold is None:
+            unread = self.unread
+            start = self.position
+            if start >= len(unread) or self.is_finished:
+                self.unread = b""
+                self.position = 0
+                return
+            self.last_pushed = b""
+            terminator: Any = channel.get_terminator()
+            if not terminator or isinstance(terminator, int):
+                self._consume_by_count(channel, terminator, start, len(unread))
+                continue
+            if self.at_start_of_data:
+                if _EMPTY_DATA.startswith(unread[start : start + 3]):
+                    if len(unread) - start < 3:
+                        return
+                    self.at_start_of_data = False
+                    self.position = start + 3
+                    self.take_piece(channel, b"", True)
+                    continue
+                self.at_start_of_data = False
+            if terminator == _END_OF_DATA and unread.find(b".", start) < 0:
+                # Most of a message has no dot; one octet is found faster than five.
+                end = -1
+            else:
+                end = unread.find(terminator, start)
+            if end >= 0:
+                self.position = end + len(terminator)
+                self.take_piece(channel, unread[start:end], True)
+                continue
+            held = _prefix_at_end(unread, terminator)
+            self.position = max(start, len(unread) - held)
+            self.take_piece(channel, unread[start : self.position], False)
+            if held:
+                return
+
+    def _consume_by_count(
+        self, channel: Any, count: int | None, start: int, end: int
+    ) -> None:
+        """Consume *count* octets, or whatever there is."""
+        if count:
+            end = min(start + count, end)
+        self.position = end
+        self.take_piece(channel, self.unread[start:end], False)
+        if count:
+            channel.terminator = count - (end - start)
+            if not channel.terminator:
+                self.take_piece(channel, b"", True)
+
+    # Turns
+
+    def is_readable(self, channel: Any) -> bool:
+        """Whether to read from the client."""
+        if self.hold is not None:
+            if self.hold is GIVEN_UP:
+                channel.handle_close()
+            return False
+        unsent = channel.producer_fifo
+        return not (
+            unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
+        )
+
+    def is_writable(self, channel: Any) -> bool:
+        """Whether there is something to send, or to do."""
+        if self.hold is None or self.hold is WORKER:
+            return True if channel.producer_fifo else not channel.connected
+        return self.hold is not GIVEN_UP
+
+    def take_held(self) -> Callable[[], None] | None:
+        """What waits for a turn of its own."""
+        work: Any = self.hold
+        if work is None or work is WORKER or work is GIVEN_UP:
+            return None
+        self.hold = None
+        return work  # type: ignore[no-any-return]
+
+    def hold_for(self, channel: Any, work: Any) -> None:
+        """Have *work* done, or WORKER end, before anything else is read."""
+        self.hold = work
+        self.changed(channel)
+
+    def turn(self, channel: Any, work: Callable[[], None]) -> None:
+        """Do *work*; after an exception, answer the failure; send what was pushed."""
+        self.corked = True
+        try:
+            while True:
+                try:
+                    work()
+                    return
+                except asyncore.ExitNow:
+                    raise
+                except Exception:
+                    is_answered_later = self.hold is not None
+                    recover = partial(self._recover, channel, self.last_pushed)
+                    if not is_answered_later:
+                        self.last_pushed = b""
+                    if not self.is_stock(channel, "handle_error"):
+                        # asyncore calls it, and it has its say before we answer.
+                        if not is_answered_later:
+                            self.hold_for(channel, recover)
+                        raise
+                    log_caught(channel, "keeping")
+                    if is_answered_later:
+                        return
+                work = recover
+        finally:
+            self.corked = False
+            unsent = channel.producer_fifo
+            if unsent and channel.connected and self.send_gathered(channel) and unsent:
+                # What is left is the end of the connection, or a producer.
+                channel.initiate_send()
+            if self.on_change is not None:
+                self.on_change(channel._fileno)
+
+    def _recover(self, channel: Any, answered: bytes) -> None:
+        try:
+            self.answer_failure(channel, answered)
+        except asyncore.ExitNow:
+            raise
+        except Exception:  # noqa: BLE001 - or it would be answered for ever
+            log_caught(channel, "closing")
+            channel.handle_close()
+            return
+        self.consume(channel)
+
+    def close_if_idle(self, channel: Any, now: float, timeout: float) -> None:
+        """Take leave if nothing has been received for *timeout* seconds.
+
+        :param now: by `time.monotonic`; the time before the first call does not count.
+        """
+        if self.last_heard is None or self.hold is WORKER:
+            self.last_heard = now
+        elif now - self.last_heard < timeout:
+            pass
+        elif self.is_finished or self.hold is not None:
+            self.hold_for(channel, GIVEN_UP)
+        else:
+            self.last_heard = now
+            self.hold_for(channel, partial(self.say_timeout, channel))
+
+    def changed(self, channel: Any) -> None:
+        """Tell `smtpd_compat.loop` to ask again."""
+        if self.on_change is not None:
+            self.on_change(channel._fileno)
+
+    # Output
+
+    def send_gathered(self, channel: Any) -> bool:
+        """Send what was pushed, in one segment; False if not all of it went out."""
+        unsent = channel.producer_fifo
+        if not isinstance(unsent[0], bytes):
+            return True
+        output = unsent.popleft()
+        if unsent and isinstance(unsent[0], bytes):
+            pieces = [output]
+            while unsent and isinstance(unsent[0], bytes):
+                pieces.append(unsent.popleft())
+            output = b"".join(pieces)
+        try:
+            sent = channel.send(output)
+        except OSError:
+            channel.handle_error()
+            return False
+        self.is_choked = sent < len(output)
+        if self.is_choked:
+            unsent.appendleft(output[sent:])
+        return not self.is_choked
+
+    def run_uncorked(self, channel: Any, work: Callable[[], object]) -> None:
+        """Do *work* of a subclass's own, whose output leaves as it is pushed.
+
+        It may wait, close, or take the socket in hand (STARTTLS), and counts on the
+        client's having what was pushed before.
+        """
+        corked = self.corked
+        if corked and self.is_choked:
+            # The client has not taken what was sent before; nothing can leave now.
+            work()
+            return
+        if corked:
+            if channel.producer_fifo:
+                self.send_gathered(channel)
+            self.corked = False
+        try:
+            work()
+        finally:
+            self.corked = corked
+
+    def initiate_send(self, channel: Any) -> None:
+        """Send what waits, unless the turn is still gathering."""
+        if channel.producer_fifo and isinstance(channel.producer_fifo[-1], bytes):
+            self.last_pushed = channel.producer_fifo[-1]
+        if self.corked:
+            return
+        asynchat.async_chat.initiate_send(channel)
+        if channel.producer_fifo:
+            self.changed(channel)
+        else:
+            self.is_choked = False
+
+    def close(self, channel: Any) -> None:
+        """Send what the turn has gathered, and hear nothing more."""
+        if self.corked and channel.connected and channel.producer_fifo:
+            self.send_gathered(channel)
+        self.is_finished = True
+
+    # What a subclass or a patch has replaced
+
+    def is_stock(self, channel: Any, name: str) -> bool:
+        """Whether the channel's method *name* is neither overridden nor patched."""
+        return getattr(getattr(channel, name), "__func__", None) in self.stock
+
+
+def stock_methods(cls: type) -> frozenset[FunctionType]:
+    """The methods that instances of *cls* have, but for what was patched into asyncore.
+
+    :param cls: a class of this package.
+    """
+    package = smtpd_compat.__name__ + "."
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found.update(vars(base))
+    return frozenset(
+        method
+        for method in found.values()
+        if isinstance(method, FunctionType)
+        and (is_asyncores(method) or method.__module__.startswith(package))
+    )
+
+
+def _prefix_at_end(text: bytes, terminator: bytes) -> int:
+    """How many octets at the end of *text* may be the start of *terminator*."""
+    size = len(terminator) - 1
+    while size and not text.endswith(terminator[:size]):
+        size -= 1
+    return size
