@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -122,12 +123,6 @@ def _measure(
 def _facts(
     servers: list[Server], skipped: dict[str, str], rounds: int
 ) -> dict[str, Any]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-    )
     packages = {
         line
         for server in servers
@@ -137,7 +132,7 @@ def _facts(
     return {
         "command": " ".join(["python -m tests.benchmarks", *sys.argv[1:]]),
         "date": time.strftime("%Y-%m-%d"),
-        "commit": commit.stdout.decode().strip() or "none",
+        "commit": _commit() or "none",
         "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.platform()}",
         "packages": ", ".join(sorted(packages)) or "none",
         "rounds": rounds,
@@ -145,6 +140,15 @@ def _facts(
         or "none",
         "load average at the start": f"{os.getloadavg()[0]:.2f}",
     }
+
+
+def _commit() -> str:
+    """The commit that is checked out, where there are a repository and git."""
+    if shutil.which("git") is None:
+        return ""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    return done.stdout.decode().strip()
 
 
 def _processor() -> str:

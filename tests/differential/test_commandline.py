@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
+from ..functional.processes import end, start
 from . import original
-from .record import REPOSITORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,18 +109,8 @@ def test_a_session_with_the_program_is_as_with_the_original_s(
 
 
 def _run(program: tuple[str, ...], arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [*program, *arguments.split()],
-        check=False,
-        capture_output=True,
-        cwd=REPOSITORY,
-        timeout=60,
-    )
-    return {
-        "status": done.returncode,
-        "stdout": done.stdout.decode(),
-        "stderr": _anonymous(done.stderr.decode()),
-    }
+    done = end(start([*program, *arguments.split()]))
+    return {**done._asdict(), "stderr": _anonymous(done.stderr)}
 
 
 def _anonymous(text: str) -> str:
@@ -133,30 +123,19 @@ def _serve(program: tuple[str, ...], options: str) -> dict[str, Any]:
     while True:
         port = _free_port()
         command = [*program, "-n", *options.split(), f"127.0.0.1:{port}"]
-        with subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=REPOSITORY,
-        ) as process:
-            client = _connected(port, process)
-            said = [] if client is None else _session(client)
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
-        if b"Address already in use" not in err:
+        process = start(command)
+        client = _connected(port, process)
+        said = [] if client is None else _session(client)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        done = end(process)
+        if "Address already in use" not in done.stderr:
             break  # else another test was faster
-    stderr = re.sub(r"started at .*|\d+\)", "SOME TIME OR PORT", err.decode())
-    return {
-        "said": said,
-        "status": process.returncode,
-        "stdout": out.decode(),
-        "stderr": stderr,
-    }
+    stderr = re.sub(r"started at .*|\d+\)", "SOME TIME OR PORT", done.stderr)
+    return {**done._asdict(), "said": said, "stderr": stderr}
 
 
-def _connected(port: int, process: subprocess.Popen[bytes]) -> smtplib.SMTP | None:
+def _connected(port: int, process: subprocess.Popen[str]) -> smtplib.SMTP | None:
     """A client of *process*, None if that has ended."""
     while process.poll() is None:
         try:
