@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 TYPE_CHECKING = False
@@ -10,12 +11,27 @@ if TYPE_CHECKING:
 
 __all__ = ["asynchat", "asyncore", "is_asyncores"]
 
+
+def _how_to_mend(error: Exception) -> str:
+    said = f"smtpd_compat needs asyncore and asynchat, which cannot be used: {error}"
+    if sys.version_info < (3, 12):
+        return f"{said}; is there an asyncore.py or asynchat.py of your own?"
+    packages = "pyasyncore pyasynchat"
+    return f"{said}; mend it with: pip install --force-reinstall {packages}"
+
+
 with warnings.catch_warnings():
     # The standard library's copies warn from 3.10 on; users of this package have
     # already acted on that warning.
     warnings.simplefilter("ignore", DeprecationWarning)
-    import asynchat
-    import asyncore
+    try:
+        import asynchat
+        import asyncore
+
+        # A package that was removed halfway may leave an empty folder, which imports.
+        _ = asyncore.dispatcher, asynchat.async_chat
+    except (ImportError, AttributeError) as error:
+        raise ImportError(_how_to_mend(error)) from None
 
 
 def is_asyncores(function: Any) -> bool:

@@ -15,49 +15,36 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _USAGE = """\
-An RFC 5321 smtp proxy with optional RFC 1870 and RFC 6531 extensions.
+Receives mail by SMTP, and passes each message to a class of your choice.
 
 Usage: %(program)s [options] [localhost:localport [remotehost:remoteport]]
 
+  localhost:localport    where to listen, by default localhost:8025; all IPv4
+                         interfaces: 0.0.0.0:8025; IPv6: [::1]:8025
+  remotehost:remoteport  where PureProxy and MailmanProxy send mail on to, by
+                         default localhost:25
+
 Options:
 
-    --nosetuid
-    -n
-        This program generally tries to setuid `nobody', unless this flag is
-        set.  The setuid call will fail if this program is not run as root (in
-        which case, use this flag).
+  -c NAME, --class NAME  what to do with a message, by default PureProxy:
+                           DebuggingServer        print it
+                           PureProxy              relay it to remotehost
+                           MailmanProxy           give it to Mailman if a list
+                                                  gets it, else relay it
+                           package.module.Class   a class that you wrote
+  -n, --nosetuid         stay the user who started this; without -n, only root
+                         can start it, and it runs as the user nobody
+  -s BYTES, --size BYTES the largest message that is taken, by default 33554432
+                         (32 MiB); 0 takes any size
+  -u, --smtputf8         offer SMTPUTF8 (RFC 6531), which PureProxy and
+                         MailmanProxy cannot
+  -d, --debug            write what clients send to standard error
+  -V, --version          print the version of the banner, and exit
+  -h, --help             print this help, and exit
 
-    --version
-    -V
-        Print the version number and exit.
-
-    --class classname
-    -c classname
-        Use `classname' as the concrete SMTP proxy class.  Uses `PureProxy' by
-        default.
-
-    --size limit
-    -s limit
-        Restrict the total size of the incoming message to "limit" number of
-        bytes via the RFC 1870 SIZE extension.  Defaults to 33554432 bytes.
-
-    --smtputf8
-    -u
-        Enable the SMTPUTF8 extension and behave as an RFC 6531 smtp proxy.
-
-    --debug
-    -d
-        Turn on debugging prints.
-
-    --help
-    -h
-        Print this message and exit.
+Nothing is printed until a message arrives. Ctrl-C or SIGTERM ends the program.
 
 Version: %(__version__)s
-
-If localhost is not given then `localhost' is used, and if localport is not
-given then 8025 is used.  If remotehost is not given then `localhost' is used,
-and if remoteport is not given, then 25 is used.
 """
 
 _SHORT_OPTIONS = "nVhc:s:du"
@@ -180,6 +167,10 @@ def main() -> None:
         server cannot be started.
     """
     options = parseargs()
+    try:
+        from . import _asyncore  # noqa: F401
+    except ImportError as error:
+        _fail(str(error))
     # Mail shows up when it arrives, also where standard output is a pipe or a file.
     if hasattr(smtpd_compat.sys.stdout, "reconfigure"):
         smtpd_compat.sys.stdout.reconfigure(line_buffering=True)
@@ -227,6 +218,8 @@ def _load(name: str) -> Any:
         _fail(f"No class {name}: {error}")
     if is_bundled and not _is_server_class(cls):
         _fail(f"No class {name}: {cls!r} is no subclass of SMTPServer")
+    if not callable(cls):
+        _fail(f"No class {name}: {cls!r} cannot be called")
     return cls
 
 
@@ -251,10 +244,22 @@ def _start(cls: Any, options: Options) -> Any:
             ),
             {"enable_SMTPUTF8": options.enable_SMTPUTF8},
         )
-    except Exception as error:
-        if not _says_what_cannot_be(error):
+    except (OSError, OverflowError, UnicodeError) as error:
+        if not _is_ours(error):
             raise  # and show the class's author where
+        address = f"{options.localhost}:{options.localport}"
+        _fail(f"Cannot start {options.classname} on {address}: {error}")
+    except (TypeError, ValueError) as error:
+        where = raised_in(error).f_globals.get("__name__")
+        # A TypeError of the call itself: the class has an argument of its own.
+        if where != construct.__module__ and not (
+            isinstance(error, ValueError) and _is_ours(error)
+        ):
+            raise
         _fail(f"Cannot start {options.classname}: {error}")
+    asyncore = smtpd_compat.asyncore
+    if not (isinstance(server, asyncore.dispatcher) or asyncore.socket_map):
+        _fail(f"{options.classname} is no server: calling it gave {server!r}")
     if options.enable_SMTPUTF8 and "enable_SMTPUTF8" in left_out:
         _fail(f"{options.classname} does not support SMTPUTF8.")
     if "data_size_limit" in left_out:
@@ -262,18 +267,13 @@ def _start(cls: Any, options: Options) -> Any:
     return server
 
 
-def _says_what_cannot_be(error: Exception) -> bool:
-    """Whether *error* tells the user enough; if not, a class has a mistake.
+def _is_ours(error: Exception) -> bool:
+    """Whether we, or what we called, refuse what the command line asks for.
 
-    It does where we, or what we called, refuse what the command line asks for.
+    If not, a class of somebody's own has a mistake.
     """
     module = str(raised_in(error).f_globals.get("__name__")).partition(".")[0]
-    return isinstance(error, (OSError, ValueError, OverflowError)) and module in (
-        smtpd_compat.__name__,
-        "asyncore",
-        "encodings",
-        "socket",
-    )
+    return module in (smtpd_compat.__name__, "asyncore", "encodings", "socket")
 
 
 def _become_nobody() -> None:

@@ -155,7 +155,7 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
             its last line end.
         :raises NotImplementedError: always, here.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: override process_message")
 
     def _smtpd_take_message(
         self,

@@ -136,7 +136,9 @@ class Arguments:
 
     def _meant_by(self, parameter: Parameter, index: int) -> str | None:
         """The argument for a *parameter*, None if it is to keep its default."""
-        if parameter.kind is not parameter.KEYWORD_ONLY and index < self._always:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            return parameter.name if parameter.name in self._names else None
+        if index < self._always:
             return self._names[index]
         if parameter.name in self._names[self._always :]:
             return parameter.name

@@ -78,7 +78,23 @@ def theirs() -> tuple[str, ...]:
 
 @pytest.mark.parametrize("arguments", _USAGE)
 def test_usage_is_the_original_s(theirs: tuple[str, ...], arguments: str) -> None:
-    assert _run(_OURS, arguments) == _run(theirs, arguments)
+    """All but the sentences of the help, which are each program's own."""
+    assert _run_without_help(_OURS, arguments) == _run_without_help(theirs, arguments)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        r"^Usage: .*",
+        r"^Version: .*",
+        r"(?<!\S)--?\w+",  # the options
+        r"\b(?:8025|25|33554432|PureProxy|localhost|nobody)\b",  # the defaults
+    ],
+)
+def test_the_help_gives_the_same_facts(theirs: tuple[str, ...], facts: str) -> None:
+    expected = set(re.findall(f"(?m){facts}", _run(theirs, "-h")["stderr"]))
+    assert expected
+    assert set(re.findall(f"(?m){facts}", _run(_OURS, "-h")["stderr"])) == expected
 
 
 @pytest.mark.parametrize("arguments", _NOT_STARTED)
@@ -111,6 +127,12 @@ def test_a_session_with_the_program_is_as_with_the_original_s(
 def _run(program: tuple[str, ...], arguments: str) -> dict[str, Any]:
     done = end(start([*program, *arguments.split()]))
     return {**done._asdict(), "stderr": _anonymous(done.stderr)}
+
+
+def _run_without_help(program: tuple[str, ...], arguments: str) -> dict[str, Any]:
+    ended = _run(program, arguments)
+    ended["stderr"] = ended["stderr"].replace(_run(program, "-h")["stderr"], "HELP\n")
+    return ended
 
 
 def _anonymous(text: str) -> str:

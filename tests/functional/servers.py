@@ -39,6 +39,18 @@ class HasNoFile(smtpd.SMTPServer):
         open("/no/such/file")
 
 
+class WantsACertificate(smtpd.SMTPServer):
+    """A server with an argument of its own, which the command line cannot give."""
+
+    def __init__(self, *args, certfile, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+def not_a_server(*args, **kwargs):
+    """What may be called, and leaves nothing to serve."""
+    return "no server"
+
+
 class TellsItsLimits(smtpd.SMTPServer):
     """A server whose class says nothing of limits, but for one."""
 

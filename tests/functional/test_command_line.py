@@ -192,7 +192,8 @@ def test_address_in_use_is_a_message() -> None:
         port = taken.getsockname()[1]
         ended = run("-n", "-c", "DebuggingServer", f"127.0.0.1:{port}")
     assert (ended.status, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Cannot start DebuggingServer: ")
+    said = f"Cannot start DebuggingServer on 127.0.0.1:{port}: "
+    assert ended.stderr.startswith(said)
     assert ended.stderr.count("\n") == 1
 
 
@@ -205,6 +206,8 @@ def test_address_in_use_is_a_message() -> None:
         ("nope.Server", "Cannot import the class nope.Server: "),
         (SERVERS + "Nope", f"No class {SERVERS}Nope: "),
         ("tests.functional.servers", "No class tests.functional.servers: "),
+        ("os.path", "No class os.path: <module "),
+        (SERVERS + "not_a_server", SERVERS + "not_a_server is no server: calling it"),
     ],
 )
 def test_what_is_no_class_of_servers_is_a_message(name: str, said: str) -> None:
@@ -224,6 +227,53 @@ def test_a_module_that_is_not_python_is_a_message(
     assert ended.stderr.startswith("Cannot import the class not_python.Server: ")
     assert "(not_python.py, line 1)" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_class_that_wants_an_argument_of_its_own_is_a_message() -> None:
+    name = SERVERS + "WantsACertificate"
+    ended = run("-n", "-c", name, "127.0.0.1:0", command=COMMAND)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"Cannot start {name}: ")
+    assert ended.stderr.endswith("keyword-only argument: 'certfile'\n")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["asyncore", "asynchat"])
+def test_asyncore_that_is_broken_is_a_message_that_says_how_to_mend_it(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after removing one of two packages that install the same folder."""
+    (tmp_path / module).mkdir()
+    (tmp_path / module / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    ended = run("-n", "-c", "DebuggingServer", "127.0.0.1:0", command=COMMAND)
+    assert (ended.status, ended.stdout) == (1, "")
+    said, _, how = ended.stderr.partition("; ")
+    assert said.startswith("smtpd_compat needs asyncore and asynchat")
+    assert f"'{module}'" in said
+    if sys.version_info >= (3, 12):
+        packages = "pyasyncore pyasynchat"
+        assert how == f"mend it with: pip install --force-reinstall {packages}\n"
+    else:
+        assert how == "is there an asyncore.py or asynchat.py of your own?\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncore comes with Python")
+def test_missing_asyncore_is_a_message_that_says_how_to_mend_it() -> None:
+    program = [sys.executable, "-S", "-m", "smtpd_compat"]  # without site-packages
+    ended = run("-n", "-c", "DebuggingServer", "127.0.0.1:0", command=program)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert "No module named 'asynchat'; mend it with: pip install " in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_class_without_process_message_is_told_to_override_it() -> None:
+    with server_process("-n", "-c", "SMTPServer") as server:
+        with connected(server) as client:
+            with pytest.raises(smtplib.SMTPDataError):
+                client.sendmail("a@b", ["c@d"], "text\n")
+        ended = server.stop()
+    assert "SMTPServer: override process_message" in ended.stdout
 
 
 @pytest.mark.parametrize(
