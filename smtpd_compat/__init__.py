@@ -60,7 +60,9 @@ if "_LOADED_WHEN_ASKED_FOR" not in globals():
 from ._settings import DATA_SIZE_DEFAULT as DATA_SIZE_DEFAULT
 from ._tracing import Devnull as Devnull
 
-TYPE_CHECKING = False
+# bool() is False, but no literal: jedi, and with it IPython and many an editor, takes
+# what stands below a literal False for dead code and completes no name of it.
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     import collections as collections
     import getopt as getopt
@@ -68,6 +70,8 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
     from warnings import warn as warn
 
+    # The classes name this module as theirs, for logs and pickles.  So
+    # inspect.getsource looks for them here, where they are not: this is where they are.
     from ._asyncore import asynchat as asynchat
     from ._asyncore import asyncore as asyncore
     from ._channel import SMTPChannel as SMTPChannel

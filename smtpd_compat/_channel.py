@@ -16,7 +16,7 @@ from ._eras._names import ForwardsToSocket, OldChannelNames
 from ._eras._text_hooks import decode, joined_lines, keep_lines_as_text
 from ._hosts import host_name
 from ._settings import DATA_SIZE_DEFAULT, setting
-from ._tracing import trace, tracing
+from ._tracing import public, trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 class SMTPChannel(Commands, OldChannelNames, ForwardsToSocket, asynchat.async_chat):
     """The conversation with one client.
 
+@public
     :param server: the `SMTPServer` that accepted the client, as ``smtp_server``.
     :param conn: the client's socket.
     :param addr: the client's address, as ``socket.accept`` gave it.
@@ -81,10 +82,8 @@ class SMTPChannel(Commands, OldChannelNames, ForwardsToSocket, asynchat.async_ch
         each command of a session that began with EHLO.
     """
 
-    __module__ = "smtpd_compat"
-
-    COMMAND = 0
-    DATA = 1
+    COMMAND: int = 0
+    DATA: int = 1
 
     # Whatever the original does not have is called _smtpd..., here and in the other
     # classes that programs subclass: their subclasses have names of their own.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import smtpd_compat
 
-from ._tracing import raised_in
+from ._tracing import public, raised_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ _LONG_OPTIONS = [
 _LIMITS = {"idle_timeout": 300.0, "connection_limit": 8192, "recipient_limit": 1000}
 
 
+@public
 class Options:
     """What the command line asked for; the class holds the defaults.
 
@@ -79,8 +80,6 @@ class Options:
         The upstream server (`str`, `int`).
     """
 
-    __module__ = "smtpd_compat"
-
     setuid: bool = True
     classname: str = "PureProxy"
     size_limit: int | None = None
@@ -92,6 +91,7 @@ class Options:
     remoteport: int
 
 
+@public
 def usage(code: int, msg: object = "") -> NoReturn:
     """Print the help, and *msg* below it, on standard error.
 
@@ -103,6 +103,7 @@ def usage(code: int, msg: object = "") -> NoReturn:
     smtpd_compat.sys.exit(code)
 
 
+@public
 def parseargs() -> Options:
     """Read ``sys.argv``.
 
@@ -155,9 +156,6 @@ def _host_and_port(which: str, spec: str) -> tuple[str, int]:
         return host, int(port)
     except ValueError:
         usage(1, f"Bad {which} port: {spec}")
-
-
-usage.__module__ = parseargs.__module__ = Options.__module__
 
 
 def main() -> None:

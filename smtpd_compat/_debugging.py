@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from ._hosts import peer_host
 from ._server import SMTPServer
-from ._tracing import ascii_only
+from ._tracing import ascii_only, public
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
+@public
 class DebuggingServer(SMTPServer):
     """A server that prints every message on standard output and discards it.
 
     Arguments are those of `SMTPServer`.  The lines of a message given as ``bytes``
     are printed as the ``repr`` of each, so that a terminal shows what came.
     """
-
-    __module__ = "smtpd_compat"
 
     def process_message(
         self,

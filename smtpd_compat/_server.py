@@ -14,7 +14,7 @@ from ._eras._names import ForwardsToSocket
 from ._hosts import family_and_type
 from ._loop import select_cannot_hold
 from ._settings import DATA_SIZE_DEFAULT, setting
-from ._tracing import log_caught, trace, tracing
+from ._tracing import log_caught, public, trace, tracing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _EXHAUSTED_PAUSE = 0.5
 
 
 class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
+@public
     """Listens on an address and hands every message to `process_message`.
 
     :param localaddr: ``(host, port)`` to listen on; port 0 lets the system choose one
@@ -72,8 +73,6 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
     ``listen_backlog``
         Connections that may wait to be accepted.
     """
-
-    __module__ = "smtpd_compat"
 
     channel_class: type[SMTPChannel] = SMTPChannel
     connection_limit: int | None = None

@@ -1,19 +1,33 @@
-"""What is told to those who look on: the debug stream, asyncore's log."""
+"""What is told to those who look on: the debug stream, asyncore's log, names in it."""
 
 from __future__ import annotations
 
 import smtpd_compat
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import Any
+    from typing import Any, TypeVar
+
+    _Public = TypeVar("_Public")
 
 
+def public(thing: _Public) -> _Public:
+    """Have a class or function say that it is of ``smtpd_compat``.
+
+    Logs show that name, and pickles keep it.
+    """
+    named: Any = thing
+    named.__module__ = "smtpd_compat"
+    if "__firstlineno__" in vars(named):  # Python 3.13 and later
+        # With it, inspect.getsource would show lines of that module's file.
+        del named.__firstlineno__
+    return thing
+
+
+@public
 class Devnull:
     """A text stream that forgets what is written to it."""
-
-    __module__ = "smtpd_compat"
 
     def write(self, msg: str) -> None:
         """Drop *msg*."""

@@ -7,7 +7,7 @@ from io import StringIO
 
 import smtpd_compat
 
-from .._tracing import log_caught, trace_if_possible
+from .._tracing import log_caught, public, trace_if_possible
 from ._lmtp import Transaction
 from ._pure import PureProxy
 from ._replies import NO_REPLY, answer, is_accepting, is_temporary
@@ -35,6 +35,7 @@ _MAILMAN_2_COMMANDS = {
 }
 
 
+@public
 class MailmanProxy(PureProxy):
     """A server that hands mail to Mailman, and relays the rest as `PureProxy` does.
 
@@ -67,8 +68,6 @@ class MailmanProxy(PureProxy):
     ``mailman_timeout``
         Seconds for which Mailman 3 may be silent.  None: for ever.
     """
-
-    __module__ = "smtpd_compat"
 
     worker_threads = 64
     mailman_host: str = "127.0.0.1"

@@ -6,7 +6,7 @@ import smtplib
 
 from .._eras._arguments import accepts
 from .._server import SMTPServer
-from .._tracing import trace_if_possible
+from .._tracing import public, trace_if_possible
 from ._replies import (
     BAD_ADDRESS,
     NO_REPLY,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._replies import Refused
 
 
+@public
 class PureProxy(SMTPServer):
     """A server that relays every message to *remoteaddr* while the client waits.
 
@@ -54,8 +55,6 @@ class PureProxy(SMTPServer):
         Seconds for which upstream may be silent (RFC 5321, 4.5.3.2 asks for five
         minutes, and more than that of the client, who waits for us).  None: for ever.
     """
-
-    __module__ = "smtpd_compat"
 
     worker_threads = 64
     upstream_timeout: float | None = 300.0
