@@ -5,12 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-__all__ = ["asynchat", "asyncore", "is_asyncores"]
-
 
 def _how_to_mend(error: Exception) -> str:
     said = f"smtpd_compat needs asyncore and asynchat, which cannot be used: {error}"
@@ -20,18 +14,31 @@ def _how_to_mend(error: Exception) -> str:
     return f"{said}; mend it with: pip install --force-reinstall {packages}"
 
 
-with warnings.catch_warnings():
-    # The standard library's copies warn from 3.10 on; users of this package have
-    # already acted on that warning.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    try:
+TYPE_CHECKING = bool()
+if TYPE_CHECKING:
+    from typing import Any
+
+    if sys.version_info >= (3, 12):
+        from ._stubs import asynchat, asyncore
+    else:
         import asynchat
         import asyncore
+else:
+    with warnings.catch_warnings():
+        # The standard library's copies warn from 3.10 on; users of this package have
+        # already acted on that warning.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            import asynchat
+            import asyncore
 
-        # A package that was removed halfway may leave an empty folder, which imports.
-        _ = asyncore.dispatcher, asynchat.async_chat
-    except (ImportError, AttributeError) as error:
-        raise ImportError(_how_to_mend(error)) from None
+            # A package that was removed halfway may leave an empty folder, which
+            # imports.
+            _ = asyncore.dispatcher, asynchat.async_chat
+        except (ImportError, AttributeError) as error:
+            raise ImportError(_how_to_mend(error)) from None
+
+__all__ = ["asynchat", "asyncore", "is_asyncores"]
 
 
 def is_asyncores(function: Any) -> bool:

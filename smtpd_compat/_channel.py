@@ -18,10 +18,13 @@ from ._hosts import host_name
 from ._settings import DATA_SIZE_DEFAULT, setting
 from ._tracing import public, trace, tracing
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
-    from collections import deque
+    from collections import defaultdict, deque
+    from socket import socket as Socket
     from typing import Any
+
+    from ._server import SMTPServer
 
 _END_OF_LINE = b"\r\n"
 
@@ -29,10 +32,10 @@ _END_OF_LINE = b"\r\n"
 _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 
 
+@public
 class SMTPChannel(Commands, OldChannelNames, ForwardsToSocket, asynchat.async_chat):
     """The conversation with one client.
 
-@public
     :param server: the `SMTPServer` that accepted the client, as ``smtp_server``.
     :param conn: the client's socket.
     :param addr: the client's address, as ``socket.accept`` gave it.
@@ -92,13 +95,24 @@ class SMTPChannel(Commands, OldChannelNames, ForwardsToSocket, asynchat.async_ch
     _smtpd: Session
 
     # Without values, for on Python 3.13 what begins in the class is found slowly.
-    smtp_state: int
+    # And with Any where typeshed does not say that it may be None, or another class:
+    # programs that pass with typeshed's types of smtpd are to pass with these.
+    smtp_server: SMTPServer | Any
+    conn: Socket | Any
+    addr: Any
     peer: Any
+    fqdn: str
+    smtp_state: int
+    mailfrom: str | Any
+    rcpttos: list[str]
+    mail_options: list[str]
+    rcpt_options: list[str]
     received_lines: list[Any]
     received_data: Any
     num_bytes: int
-    data_size_limit: int | None
+    data_size_limit: int | Any
     enable_SMTPUTF8: bool
+    command_size_limits: defaultdict[str, int]
     _decode_data: bool = False
     _emptystring: bytes | str = b""
     _linesep: bytes | str = b"\r\n"
@@ -107,7 +121,7 @@ class SMTPChannel(Commands, OldChannelNames, ForwardsToSocket, asynchat.async_ch
 
     # asynchat's own
     producer_fifo: deque[Any]
-    socket: Any
+    socket: Socket | Any
     terminator: Any
     _fileno: Any
     _map: dict[int, Any]

@@ -49,7 +49,7 @@ class Commands:
     DATA: int
     smtp_server: Any
     fqdn: str
-    data_size_limit: int | None
+    data_size_limit: int | Any
     enable_SMTPUTF8: bool
     _decode_data: bool
 
@@ -57,7 +57,7 @@ class Commands:
     seen_greeting: str
     extended_smtp: bool
     require_SMTPUTF8: bool
-    mailfrom: str | None
+    mailfrom: str | Any
     rcpttos: list[str]
     mail_options: list[str]
     rcpt_options: list[str]

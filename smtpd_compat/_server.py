@@ -19,6 +19,7 @@ from ._tracing import log_caught, public, trace, tracing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from socket import socket as Socket
     from typing import Any
 
     from ._connection._session import Message
@@ -35,8 +36,8 @@ _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _EXHAUSTED_PAUSE = 0.5
 
 
-class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
 @public
+class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
     """Listens on an address and hands every message to `process_message`.
 
     :param localaddr: ``(host, port)`` to listen on; port 0 lets the system choose one
@@ -81,9 +82,14 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
     worker_threads: int = 0
     listen_backlog: int = 1024
 
+    # Any stands for None, of which programs that were written for typeshed's types of
+    # smtpd do not think: there is no socket before __init__, and there may be no limit.
+
+    socket: Socket | Any
+
     # Servers exist that set themselves up, without this class's __init__.
 
-    data_size_limit: int | None = DATA_SIZE_DEFAULT
+    data_size_limit: int | Any = DATA_SIZE_DEFAULT
     enable_SMTPUTF8: bool = False
     _decode_data: bool = False
 

@@ -1,16 +1,28 @@
-"""A user's program passes ``mypy --strict``, with and without types for asyncore."""
+"""Type checkers pass typed programs, find mistakes in them, and know every name.
+
+On 3.11 they take asyncore's types from the standard library, on 3.13 from this package.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable
 
 import pytest
 
 import smtpd_compat
 
-pytest.importorskip("mypy", reason="mypy is not installed")
+VERSIONS = ("3.11", "3.13")
+PACKAGE = Path(smtpd_compat.__file__).parent
+PROGRAMS = Path(__file__).with_name("typed")
 
 PROGRAM = """\
 from __future__ import annotations
@@ -83,6 +95,7 @@ class Relay(smtpd.PureProxy):
 
 map: dict[int, Any] = {}
 server: smtpd.SMTPServer = Server(("localhost", 0), None, map=map)
+print(server.socket.getsockname()[1])
 Relay(("localhost", 0), ("mail.example.org", 25), data_size_limit=None)
 smtpd.DEBUGSTREAM = open("trace.txt", "w")
 smtpd.install_as_smtpd()
@@ -90,39 +103,182 @@ smtpd.loop(timeout=1.0, map=map, count=1)
 server.close()
 """
 
+#: What is put in the place of what in PROGRAM; both checkers name each line.
+MISTAKES = [
+    ("idle_timeout = 300.0", "idle_timeout = 'long'"),
+    ("smtp_EHLO(self, arg: str | None)", "smtp_EHLO(self)"),
+    ("data(self, data: bytes)", "data(self, data: str)"),
+    ("self.smtp_state ==", "self.smtp_stat =="),
+    ("self.push(", "self.close_whendone("),
+    ("socket.getsockname()", "socket.getsocknam()"),
+    ("smtpd.loop(", "smtpd.lop("),
+    ("server.close()", "server.cloze()"),
+]
 
-def check(folder: Path, program: str, version: str) -> str:
-    """What mypy says of *program*, with this package found as an installed one is."""
-    source = folder / "program.py"
-    source.write_text(program)
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a checker that finds this package as an installed one is found."""
     return subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--python-version", version]
-        + ["--config-file", "", "--cache-dir", str(folder / "cache"), str(source)],
-        cwd=folder,
-        env={"PYTHONPATH": str(Path(smtpd_compat.__file__).parents[1])},
+        [sys.executable, "-m", *arguments],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
-    ).stdout
+    )
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.13"])
-def test_a_users_program_passes_mypy_strict(tmp_path: Path, version: str) -> None:
-    assert check(tmp_path, PROGRAM, version).startswith("Success")
+@lru_cache(maxsize=None)
+def pyright_runs() -> bool:
+    """Whether pyright is here; the package of that name only fetches it when run."""
+    try:
+        return run("pyright", "--version").returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.13"])
-def test_mypy_finds_a_users_mistakes(tmp_path: Path, version: str) -> None:
-    program = PROGRAM.replace("idle_timeout = 300.0", "idle_timeout = 'long'")
-    program = program.replace("smtp_EHLO(self, arg: str | None)", "smtp_EHLO(self)")
-    program = program.replace("rcpttos: list[str]", "rcpttos: str", 1)
-    program += "smtpd.SMTPSever\n"
-    said = check(tmp_path, program, version)
-    for mistake in (
-        "assignment",
-        'has no attribute "SMTPSever"',
-        '"smtp_EHLO"',
-        'Argument 3 of "process_message"',
-    ):
-        assert mistake in said
+def needs_pyright() -> None:
+    if not pyright_runs():
+        pytest.skip("pyright is not installed")
+
+
+@pytest.fixture(scope="module")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    return str(tmp_path_factory.mktemp("mypy"))
+
+
+@pytest.fixture
+def mypy(mypy_cache: str) -> Callable[[Path, str], str]:
+    def errors(source: Path, version: str) -> str:
+        done = run(
+            *("mypy", "--strict", "--python-version", version, "--config-file", ""),
+            *("--cache-dir", mypy_cache, str(source)),
+        )
+        return done.stdout if done.returncode else ""
+
+    return errors
+
+
+@pytest.fixture
+def pyright() -> Callable[[Path, str], str]:
+    needs_pyright()
+
+    def errors(source: Path, version: str) -> str:
+        settings = source.with_name("pyrightconfig.json")
+        rules = {"typeCheckingMode": "strict", "reportDeprecated": False}
+        settings.write_text(json.dumps({"pythonVersion": version, **rules}))
+        done = run("pyright", "--project", str(settings), str(source))
+        return done.stdout if done.returncode else ""
+
+    return errors
+
+
+@pytest.fixture(params=["mypy", "pyright"])
+def errors(request: Any, tmp_path: Path) -> Callable[[str, str], str]:
+    """What a checker says of a program, nothing if it is content."""
+    checker = request.getfixturevalue(request.param)
+
+    def check(program: str, version: str) -> str:
+        source = tmp_path / "program.py"
+        source.write_text(program)
+        return str(checker(source, version))
+
+    return check
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_users_program_passes(errors: Any, version: str) -> None:
+    assert errors(PROGRAM, version) == ""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_users_mistakes_are_found(errors: Any, version: str) -> None:
+    program = PROGRAM
+    lines = []
+    for right, wrong in MISTAKES:
+        assert right in program
+        program = program.replace(right, wrong, 1)
+        lines.append(program.partition(wrong)[0].count("\n") + 1)
+    said = errors(program, version)
+    assert set(lines) <= set(map(int, re.findall(r"\.py:(\d+):.* error:", said)))
+
+
+@pytest.mark.parametrize("module", ["smtpd", "smtpd_compat as smtpd"])
+def test_a_program_written_for_typesheds_smtpd_passes_unchanged(
+    errors: Any, module: str
+) -> None:
+    program = (PROGRAMS / "as_typeshed.py").read_text()
+    program = program.replace("import smtpd\n", f"import {module}\n")
+    assert errors(program, "3.11") == ""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_this_package_passes_mypy_strict(mypy: Any, version: str) -> None:
+    assert mypy(PACKAGE, version) == ""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_pyright_knows_the_type_of_every_public_name(version: str) -> None:
+    needs_pyright()
+    arguments = ("--verifytypes", "smtpd_compat", "--outputjson")
+    done = run("pyright", *arguments, "--pythonversion", version)
+    report = json.loads(done.stdout)["typeCompleteness"]
+    unknown = [
+        (symbol["name"], [note["message"] for note in symbol["diagnostics"]])
+        for symbol in report["symbols"]
+        if not symbol["isTypeKnown"]
+    ]
+    assert unknown == []
+    assert report["completenessScore"] == 1
+    assert len(report["symbols"]) > 100
+
+
+@pytest.fixture
+def typeshed(mypy_cache: str, tmp_path: Path) -> SimpleNamespace:
+    """Stubtest, and a folder of stubs for it with typeshed's of asyncore and asynchat.
+
+    There is no Python on which typeshed has those and asyncore is a package.
+    """
+    import mypy
+
+    standard = Path(mypy.__file__).parent / "typeshed" / "stdlib"
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    for name in ("asyncore", "asynchat"):
+        shutil.copy(standard / f"{name}.pyi", stubs)
+    settings = tmp_path / "mypy.ini"
+    settings.write_text(f"[mypy]\nmypy_path = {stubs}\n")
+
+    def stubtest(*modules: str) -> str:
+        done = run(
+            *("mypy.stubtest", *modules, "--ignore-missing-stub", "--concise"),
+            *("--mypy-config-file", str(settings)),
+            MYPYPATH=str(stubs),
+            PYTHONWARNINGS="ignore",
+        )
+        return done.stdout if done.returncode else ""
+
+    return SimpleNamespace(smtpd=standard / "smtpd.pyi", stubs=stubs, test=stubtest)
+
+
+def test_the_package_is_what_typesheds_stub_of_smtpd_says(typeshed: Any) -> None:
+    stub = typeshed.stubs / "smtpd_compat.pyi"
+    shutil.copy(typeshed.smtpd, stub)
+    assert typeshed.test("smtpd_compat") == ""
+    said = stub.read_text()
+    stub.write_text(said.replace("rcpttos: list[str]", "recipients: list[str]"))
+    assert "SMTPServer.process_message" in typeshed.test("smtpd_compat")
+
+
+def test_asyncore_and_asynchat_are_what_our_stubs_say(typeshed: Any) -> None:
+    copies = [typeshed.stubs / f"{name}.pyi" for name in ("asyncore", "asynchat")]
+    for copy in copies:
+        text = (PACKAGE / "_stubs" / copy.name).read_text()
+        copy.write_text(text.replace("from . import asyncore", "import asyncore"))
+    assert typeshed.test("asyncore", "asynchat") == ""
+    for copy in copies:
+        copy.write_text(copy.read_text().replace("def set_", "def sets_"))
+    said = typeshed.test("asyncore", "asynchat")
+    assert "sets_socket" in said
+    assert "sets_terminator" in said
