@@ -11,6 +11,7 @@ from .survivals import (
     AddressDies,
     CommandNotUtf8,
     CutCharacters,
+    FailsLate,
     HandlerFails,
     ReplyNotAscii,
     Rule,
@@ -246,7 +247,6 @@ class _SilentGreeting(Rule):
 #: same method, the first one is called first.
 BELOW: tuple[type[Rule], ...] = (
     _UnknownCommandsKept,
-    HandlerFails,
     CommandNotUtf8,
     CutCharacters,
     ReplyNotAscii,
@@ -264,6 +264,8 @@ BELOW: tuple[type[Rule], ...] = (
 
 #: They stand above the program's own class, which so is told less.
 ABOVE: tuple[type[Rule], ...] = (
+    FailsLate,
+    HandlerFails,
     _EchoedLineEnds,
     _TooMuchMail,
     _SilentGreeting,

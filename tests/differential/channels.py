@@ -249,6 +249,33 @@ def _catching(base: Any) -> Any:
     return Catching
 
 
+def _failing(base: Any) -> Any:
+    """Commands and a hook that fail, most of them after they have replied."""
+
+    class Failing(base):  # type: ignore[misc]
+        def smtp_EHLO(self, arg: Any) -> None:
+            self.push("250-first")
+            if arg == "a":
+                raise LookupError("between the lines of a reply")
+            super().smtp_EHLO(arg)
+
+        def smtp_VRFY(self, arg: Any) -> None:
+            raise LookupError("before the reply")
+
+        def smtp_RCPT(self, arg: Any) -> None:
+            super().smtp_RCPT(arg)
+            if len(self.rcpttos) == 2:
+                raise LookupError("after the reply")
+
+        def found_terminator(self) -> None:
+            is_message = self.smtp_state == self.DATA
+            super().found_terminator()
+            if is_message:
+                raise LookupError("after the message")
+
+    return Failing
+
+
 _CHANNELS: dict[str, Callable[[Any], Any]] = {
     "plain": lambda base: base,
     "logged": _with_hooks(*_HOOKS),
@@ -271,6 +298,8 @@ _CHANNELS: dict[str, Callable[[Any], Any]] = {
     "small": _small,
     "rewriting": _rewriting,
     "catching": _catching,
+    "failing": _failing,
+    "failing and catching": lambda base: _catching(_failing(base)),
 }
 
 CHANNELS = tuple(_CHANNELS)

@@ -45,6 +45,11 @@ def _push(server: Any, rcpttos: list[str], kwargs: dict[str, Any]) -> None:
     server.channel.push("250-pushed by the handler")
 
 
+def _push_and_raise(server: Any, rcpttos: list[str], kwargs: dict[str, Any]) -> None:
+    server.channel.push("250 pushed by the handler")
+    raise ValueError("from the handler")
+
+
 def _close(server: Any, rcpttos: list[str], kwargs: dict[str, Any]) -> None:
     server.channel.push("421 closing")
     server.channel.close_when_done()
@@ -79,6 +84,7 @@ _ANSWERS: dict[str, _Answer] = {
     "tampers": _tamper,
     "leaves lines": _leave_lines,
     "pushes": _push,
+    "pushes and raises": _push_and_raise,
     "closes": _close,
     "looks": _look,
 }

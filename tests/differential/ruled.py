@@ -20,10 +20,25 @@ RULED: dict[str, tuple[Session, ...]] = {
         for channel in ("logged", "catching", "rewriting")
     )
     + (
+        said(HELLO, b"VRFY a@b", b"NOOP", channel="failing"),
         sent(
             b"\r\n".join(TO_DATA + MESSAGE + AGAIN) + b"\r\n",
             handler="raises",
             channel="catching",
+        ),
+    ),
+    "a command or a hook that fails after its reply": tuple(
+        said(*TO_DATA[:3], b"RCPT TO:<e@f>", b"NOOP", channel=channel)
+        for channel in ("failing", "failing and catching")
+    )
+    + (
+        said(*TO_DATA, *MESSAGE, *AGAIN, channel="failing"),
+        said(*TO_DATA, *MESSAGE, handler="pushes and raises"),
+        said(*TO_DATA, *MESSAGE, handler="pushes and raises", channel="catching"),
+        said(b"EHLO a", b"NOOP", channel="failing"),
+        sent(
+            b"\r\n".join(TO_DATA + MESSAGE + AGAIN) + b"\r\n",
+            channel="failing and catching",
         ),
     ),
     "a command that is not UTF-8": (

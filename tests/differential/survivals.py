@@ -168,13 +168,22 @@ class HandlerFails(Rule):
     number = 2
 
     _failed = False
+    #: Whether the client has been told something since the last line or message.
+    told = False
+
+    def push(self, msg: Any) -> None:
+        super().push(msg)
+        self.told = True
 
     def found_terminator(self) -> None:
+        self.told = False
         try:
             super().found_terminator()
         except Exception as error:
             if isinstance(error, handlers.ExitNow) or not _is_programs(error):
                 raise
+            if self.told:
+                raise  # for FailsLate
             self.note(HandlerFails)
             if "handle_error" in _overridden(self):
                 # It is asked first, and may have a reply of its own.
@@ -205,6 +214,42 @@ class HandlerFails(Rule):
             self._read_nothing = False
             return b""
         return super().recv(size)
+
+
+class FailsLate(Rule):
+    """Who fails after a reply gives no second one, but takes leave."""
+
+    row = "a command or a hook that fails after its reply"
+    number = 2
+
+    told: bool
+    _failed_late = False
+
+    def found_terminator(self) -> None:
+        try:
+            super().found_terminator()
+        except Exception as error:
+            if isinstance(error, handlers.ExitNow) or not _is_programs(error):
+                raise
+            if not self.told:
+                raise  # see HandlerFails
+            self.note(FailsLate)
+            self.told = False
+            if "handle_error" in _overridden(self):
+                self._failed_late = True
+                raise
+            self._take_leave()
+
+    def readable(self) -> Any:
+        if self._failed_late:
+            self._failed_late = False
+            self._take_leave()
+        return super().readable()
+
+    def _take_leave(self) -> None:
+        if not self.told:
+            self.push("421 Error: local error in processing, closing connection")
+        self.close_when_done()
 
 
 def _debugstream() -> Any:

@@ -1,4 +1,4 @@
-"""The servers of the search: none of them fails by itself."""
+"""The servers of the search: none fails by itself, unless as `OnPurpose` says."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ class Configuration(NamedTuple):
     attributes: Dict[str, Any]
     peer: Any
     is_traced: bool
+
+    @property
+    def fails(self) -> bool:
+        """Whether the channel's class raises `OnPurpose`."""
+        return issubclass(self.channel_class, _FAILING)
 
     def __str__(self) -> str:
         return "%s, %s, %s, %s, peer %r%s" % (
@@ -47,12 +52,14 @@ def configuration(rng: random.Random) -> Configuration:
         attributes["recipient_limit"] = rng.choice((0, 1, 2))
     if rng.random() < 0.2:
         attributes["idle_timeout"] = 300
-    if make is not Legacy and rng.random() < 0.03:
+    channel_class = rng.choices(_CHANNELS, _CHANNEL_WEIGHTS)[0]
+    fails = issubclass(channel_class, _FAILING)
+    if make is not Legacy and rng.random() < (0.3 if fails else 0.03):
         attributes["worker_threads"] = rng.choice((1, 2))
     return Configuration(
         make,
         settings,
-        rng.choices(_CHANNELS, _CHANNEL_WEIGHTS)[0],
+        channel_class,
         attributes,
         rng.choice((("192.0.2.7", 4007), ("2001:db8::7", 4007, 0, 0), "")),
         rng.random() < 0.15,
@@ -180,5 +187,68 @@ class Quiet(Plain):
         self.log_info("an exception", "error")
 
 
-_CHANNELS = (Plain, OverridesBoth, Collects, ThreeArguments, Watches, Quiet)
-_CHANNEL_WEIGHTS = (6, 1, 1, 1, 1, 1)
+class OnPurpose(Exception):
+    """What the program of a search raises."""
+
+
+class CommandsFail(Plain):
+    """Its commands fail, most of them after their reply."""
+
+    def smtp_EHLO(self, arg: Optional[str]) -> None:
+        super().smtp_EHLO(arg)
+        if arg and len(arg) % 3 == 0:
+            raise OnPurpose
+
+    def smtp_RCPT(self, arg: Optional[str]) -> None:
+        if arg and len(arg) % 5 == 0:
+            raise OnPurpose
+        super().smtp_RCPT(arg)
+        if arg and len(arg) % 3 == 0:
+            raise OnPurpose
+
+    def smtp_DATA(self, arg: Optional[str]) -> None:
+        super().smtp_DATA(arg)
+        if len(self.rcpttos) == 2:
+            raise OnPurpose
+
+    def smtp_AUTH(self, arg: Optional[str]) -> None:
+        self.push("235 welcome")
+        raise OnPurpose
+
+    def smtp_QUIT(self, arg: Optional[str]) -> None:
+        super().smtp_QUIT(arg)
+        raise OnPurpose
+
+
+class HooksFail(Plain):
+    """Its hooks fail, after a command's reply, after a message, and in a line."""
+
+    calls = 0
+
+    def found_terminator(self) -> None:
+        is_message = self.smtp_state == self.DATA
+        super().found_terminator()
+        self.calls += 1
+        if is_message or self.calls % 7 == 0:
+            raise OnPurpose
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        super().collect_incoming_data(data)
+        if data.startswith(b"VRFY"):
+            raise OnPurpose
+
+
+class HooksFailQuietly(HooksFail):
+    """And asyncore is not to hear of it."""
+
+    def handle_error(self) -> None:
+        self.log_info("OnPurpose, or not", "error")
+
+
+_FAILING = (CommandsFail, HooksFail, HooksFailQuietly)
+
+_CHANNELS = (
+    *(Plain, OverridesBoth, Collects, ThreeArguments, Watches, Quiet),
+    *_FAILING,
+)
+_CHANNEL_WEIGHTS = (6, 1, 1, 1, 1, 1, 0.5, 0.5, 0.5)

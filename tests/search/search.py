@@ -58,6 +58,7 @@ def _smallest(
     smallest = list(segments)
     size = max(1, sum(map(len, smallest)) // 2)
     while size:
+        before = [*smallest]
         number = 0
         while number < len(smallest):
             at = 0
@@ -70,5 +71,6 @@ def _smallest(
                 else:
                     at += size
             number += 1
-        size //= 2
+        if size > 1 or smallest == before:
+            size //= 2
     return [segment for segment in smallest if segment]

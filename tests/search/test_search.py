@@ -69,6 +69,31 @@ def test_the_searcher_takes_what_is_accounted_for(
     accounts.check(sent, heard, accepted)
 
 
+FAREWELL = b"421 Error: local error in processing, closing connection\r\n"
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        b"250 OK\r\n451 Error: local error in processing\r\n",
+        b"250 OK\r\n" + FAREWELL + b"250 OK\r\n",
+        b"250 OK\r\n250 OK\r\n" + FAREWELL,
+    ],
+)
+def test_the_searcher_sees_a_second_reply_of_a_server_that_may_fail(
+    heard: bytes,
+) -> None:
+    with pytest.raises(accounts.Unaccounted):
+        accounts.check(b"NOOP\r\n", BANNER + heard, 0, may_fail=True)
+
+
+@pytest.mark.parametrize("heard", [b"", b"250 OK\r\n", b"250-first\r\n"])
+def test_a_server_that_may_fail_may_take_leave_at_any_time(heard: bytes) -> None:
+    accounts.check(b"NOOP\r\n", BANNER + heard + FAREWELL, 0, may_fail=True)
+    with pytest.raises(accounts.Unaccounted):
+        accounts.check(b"", BANNER + FAREWELL, 0)
+
+
 class _Fails(configurations.Plain):
     def smtp_NOOP(self, arg: object) -> None:
         raise ValueError("for the search to find")
