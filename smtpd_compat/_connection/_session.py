@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .._channel import SMTPChannel
+
 _GREETINGS = ("HELO", "EHLO")
 
 
@@ -23,7 +25,7 @@ class Message:
 
     __slots__ = ("channel", "data", "envelope", "options")
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: SMTPChannel) -> None:
         self.channel = channel
         #: Peer, reverse-path and recipients.
         self.envelope = (channel.peer, channel.mailfrom, channel.rcpttos)
@@ -50,7 +52,7 @@ class Session(Stream):
 
     # Pieces of input
 
-    def take_piece(self, channel: Any, piece: bytes, ends: bool) -> None:
+    def take_piece(self, channel: SMTPChannel, piece: bytes, ends: bool) -> None:
         """Call the two hooks of asynchat; or do what they do, where nobody can tell."""
         if (
             not ends
@@ -70,7 +72,7 @@ class Session(Stream):
         else:
             _text_hooks.call(self, channel, piece, ends)
 
-    def has_stock_hooks(self, channel: Any) -> bool:
+    def has_stock_hooks(self, channel: SMTPChannel) -> bool:
         """Whether nobody can tell that the hooks of asynchat are not called."""
         stock = self.stock
         return (
@@ -78,7 +80,7 @@ class Session(Stream):
             and getattr(channel.collect_incoming_data, "__func__", None) in stock
         )
 
-    def keep_data(self, channel: Any, piece: bytes, is_too_much: bool) -> bool:
+    def keep_data(self, channel: SMTPChannel, piece: bytes, is_too_much: bool) -> bool:
         """Keep a piece of the message as text; False if somebody can tell."""
         if self.text is None:
             if channel.received_lines or not self.has_stock_hooks(channel) or tracing():
@@ -92,7 +94,7 @@ class Session(Stream):
 
     # Commands
 
-    def run_command(self, channel: Any, received: bytes | str) -> None:
+    def run_command(self, channel: SMTPChannel, received: bytes | str) -> None:
         """Call the method ``smtp_VERB`` for a line."""
         size, channel.num_bytes = channel.num_bytes, 0
         line = utf8(received)
@@ -120,7 +122,11 @@ class Session(Stream):
             )
 
     def _run_foreign(
-        self, channel: Any, method: Callable[[Any], Any], verb: str, arg: str | None
+        self,
+        channel: SMTPChannel,
+        method: Callable[[Any], Any],
+        verb: str,
+        arg: str | None,
     ) -> None:
         """Run a command that is not of this package.
 
@@ -137,7 +143,7 @@ class Session(Stream):
 
     # Messages
 
-    def end_data(self, channel: Any, received: bytes | str) -> None:
+    def end_data(self, channel: SMTPChannel, received: bytes | str) -> None:
         """Hand the message over that is complete, if it may be taken."""
         limit = channel.data_size_limit
         if limit and channel.num_bytes > limit:
@@ -160,7 +166,7 @@ class Session(Stream):
         channel.received_data = received
         self._hand_over(channel)
 
-    def _hand_over(self, channel: Any) -> None:
+    def _hand_over(self, channel: SMTPChannel) -> None:
         """Give the message to the server's ``process_message``, for its reply."""
         server = channel.smtp_server
         handler = server.process_message
@@ -176,7 +182,11 @@ class Session(Stream):
             self._answer_message(channel, call())
 
     def _is_taken(
-        self, channel: Any, server: Any, call: Callable[[], Any], message: Message
+        self,
+        channel: SMTPChannel,
+        server: Any,
+        call: Callable[[], Any],
+        message: Message,
     ) -> bool:
         """Whether somebody else has the message, and will bring the answer."""
         # A test's stand-in for a server may have every name, but its class has not.
@@ -195,17 +205,17 @@ class Session(Stream):
                 self.hold = None
         return is_taken
 
-    def _answer_message(self, channel: Any, status: Any) -> None:
+    def _answer_message(self, channel: SMTPChannel, status: Any) -> None:
         channel.received_lines = []
         channel._set_post_data_state()
         channel.push(status or "250 OK")
 
-    def _answered(self, channel: Any, outcome: Callable[[], Any]) -> None:
+    def _answered(self, channel: SMTPChannel, outcome: Callable[[], Any]) -> None:
         """On the loop's thread: who had the message has the reply, or the exception."""
         if self.hold is WORKER:
             self.hold_for(channel, partial(self._read_on, channel, outcome))
 
-    def _read_on(self, channel: Any, outcome: Callable[[], Any]) -> None:
+    def _read_on(self, channel: SMTPChannel, outcome: Callable[[], Any]) -> None:
         status = outcome()
         if self.last_pushed:
             # A hook, or an overridden handle_error, has replied meanwhile.
@@ -217,7 +227,7 @@ class Session(Stream):
 
     # Failing and ending
 
-    def answer_failure(self, channel: Any, answered: bytes) -> None:
+    def answer_failure(self, channel: SMTPChannel, answered: bytes) -> None:
         """After an exception: tell the client, and begin with a clean slate.
 
         A reply that came from an overridden handle_error is the one that counts.
@@ -237,7 +247,7 @@ class Session(Stream):
         if not self.last_pushed:
             channel.push("451 Error: local error in processing")
 
-    def say_timeout(self, channel: Any) -> None:
+    def say_timeout(self, channel: SMTPChannel) -> None:
         """Take leave of a client that has been silent for too long."""
         channel.push("421 Error: timeout exceeded, closing connection")
         channel.close_when_done()

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .._channel import SMTPChannel
+
 WORKER = "a worker"
 GIVEN_UP = "given up"
 
@@ -110,24 +112,24 @@ class Stream:
 
     # For the protocol
 
-    def take_piece(self, channel: Any, piece: bytes, ends: bool) -> None:
+    def take_piece(self, channel: SMTPChannel, piece: bytes, ends: bool) -> None:
         """Act on a piece of input; *ends* says that the terminator came after it."""
         raise NotImplementedError
 
-    def answer_failure(self, channel: Any, answered: bytes) -> None:
+    def answer_failure(self, channel: SMTPChannel, answered: bytes) -> None:
         """Bring the conversation back into order after an exception.
 
         :param answered: what the client was told before it, b"" if nothing.
         """
         raise NotImplementedError
 
-    def say_timeout(self, channel: Any) -> None:
+    def say_timeout(self, channel: SMTPChannel) -> None:
         """Take leave of a client that has been silent for too long."""
         raise NotImplementedError
 
     # Input
 
-    def receive(self, channel: Any) -> None:
+    def receive(self, channel: SMTPChannel) -> None:
         """Receive what there is, and act on it."""
         try:
             data = channel.recv(channel.ac_in_buffer_size)
@@ -142,7 +144,7 @@ class Stream:
         self.position = 0
         self.consume(channel)
 
-    def consume(self, channel: Any) -> None:
+    def consume(self, channel: SMTPChannel) -> None:
         """Cut the input at its terminators, as `asynchat.async_chat` does."""
         while self.hold is None:
             unread = self.unread
@@ -181,7 +183,7 @@ class Stream:
                 return
 
     def _consume_by_count(
-        self, channel: Any, count: int | None, start: int, end: int
+        self, channel: SMTPChannel, count: int | None, start: int, end: int
     ) -> None:
         """Consume *count* octets, or whatever there is."""
         if count:
@@ -195,7 +197,7 @@ class Stream:
 
     # Turns
 
-    def is_readable(self, channel: Any) -> bool:
+    def is_readable(self, channel: SMTPChannel) -> bool:
         """Whether to read from the client."""
         if self.hold is not None:
             if self.hold is GIVEN_UP:
@@ -206,7 +208,7 @@ class Stream:
             unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
         )
 
-    def is_writable(self, channel: Any) -> bool:
+    def is_writable(self, channel: SMTPChannel) -> bool:
         """Whether there is something to send, or to do."""
         if self.hold is None or self.hold is WORKER:
             return True if channel.producer_fifo else not channel.connected
@@ -220,12 +222,12 @@ class Stream:
         self.hold = None
         return work  # type: ignore[no-any-return]
 
-    def hold_for(self, channel: Any, work: Any) -> None:
+    def hold_for(self, channel: SMTPChannel, work: Any) -> None:
         """Have *work* done, or WORKER end, before anything else is read."""
         self.hold = work
         self.changed(channel)
 
-    def turn(self, channel: Any, work: Callable[[], None]) -> None:
+    def turn(self, channel: SMTPChannel, work: Callable[[], None]) -> None:
         """Do *work*; after an exception, answer the failure; send what was pushed."""
         self.corked = True
         try:
@@ -258,7 +260,7 @@ class Stream:
             if self.on_change is not None:
                 self.on_change(channel._fileno)
 
-    def _recover(self, channel: Any, answered: bytes) -> None:
+    def _recover(self, channel: SMTPChannel, answered: bytes) -> None:
         try:
             self.answer_failure(channel, answered)
         except asyncore.ExitNow:
@@ -269,7 +271,7 @@ class Stream:
             return
         self.consume(channel)
 
-    def close_if_idle(self, channel: Any, now: float, timeout: float) -> None:
+    def close_if_idle(self, channel: SMTPChannel, now: float, timeout: float) -> None:
         """Take leave if nothing has been received for *timeout* seconds.
 
         :param now: by `time.monotonic`; the time before the first call does not count.
@@ -284,14 +286,14 @@ class Stream:
             self.last_heard = now
             self.hold_for(channel, partial(self.say_timeout, channel))
 
-    def changed(self, channel: Any) -> None:
+    def changed(self, channel: SMTPChannel) -> None:
         """Tell `smtpd_compat.loop` to ask again."""
         if self.on_change is not None:
             self.on_change(channel._fileno)
 
     # Output
 
-    def send_gathered(self, channel: Any) -> bool:
+    def send_gathered(self, channel: SMTPChannel) -> bool:
         """Send what was pushed, in one segment; False if not all of it went out."""
         unsent = channel.producer_fifo
         if not isinstance(unsent[0], bytes):
@@ -312,7 +314,7 @@ class Stream:
             unsent.appendleft(output[sent:])
         return not self.is_choked
 
-    def run_uncorked(self, channel: Any, work: Callable[[], object]) -> None:
+    def run_uncorked(self, channel: SMTPChannel, work: Callable[[], object]) -> None:
         """Do *work* of a subclass's own, whose output leaves as it is pushed.
 
         It may wait, close, or take the socket in hand (STARTTLS), and counts on the
@@ -332,7 +334,7 @@ class Stream:
         finally:
             self.corked = corked
 
-    def initiate_send(self, channel: Any) -> None:
+    def initiate_send(self, channel: SMTPChannel) -> None:
         """Send what waits, unless the turn is still gathering."""
         if channel.producer_fifo and isinstance(channel.producer_fifo[-1], bytes):
             self.last_pushed = channel.producer_fifo[-1]
@@ -344,7 +346,7 @@ class Stream:
         else:
             self.is_choked = False
 
-    def close(self, channel: Any) -> None:
+    def close(self, channel: SMTPChannel) -> None:
         """Send what the turn has gathered, and hear nothing more."""
         if self.corked and channel.connected and channel.producer_fifo:
             self.send_gathered(channel)
@@ -352,7 +354,7 @@ class Stream:
 
     # What a subclass or a patch has replaced
 
-    def is_stock(self, channel: Any, name: str) -> bool:
+    def is_stock(self, channel: SMTPChannel, name: str) -> bool:
         """Whether the channel's method *name* is neither overridden nor patched."""
         return getattr(getattr(channel, name), "__func__", None) in self.stock
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from .._channel import SMTPChannel
+
 
 # process_message up to 3.4: four arguments, and the message is text
 
@@ -135,7 +137,7 @@ def open_channel(server: Any, conn: Any, addr: Any) -> Any:
     return channel
 
 
-def adopt_settings(channel: Any, settings: dict[str, Any]) -> None:
+def adopt_settings(channel: SMTPChannel, settings: dict[str, Any]) -> None:
     """Give a channel what its class's ``__init__`` did not take from the server."""
     if not isinstance(channel, smtpd_compat.SMTPChannel):
         return
@@ -174,7 +176,7 @@ def every_interface(cls: type) -> None:
     )
 
 
-def greeted_silently(channel: Any, verb: str) -> None:
+def greeted_silently(channel: SMTPChannel, verb: str) -> None:
     """An overridden HELO or EHLO that up to 3.2 did not have to note the greeting."""
     warn_of(
         getattr(channel, "smtp_" + verb),
@@ -183,7 +185,7 @@ def greeted_silently(channel: Any, verb: str) -> None:
     )
 
 
-def pushed_bytes(channel: Any) -> None:
+def pushed_bytes(channel: SMTPChannel) -> None:
     """A reply given as a byte string, as in 2.7."""
     warn_at(type(channel), "%s pushes a reply as bytes; push it as str")
 

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .._channel import SMTPChannel
     from .._connection._session import Session
 
 #: What Python says where bytes are used as a str is.
@@ -70,7 +71,7 @@ def _collect(session: Session, channel: Any, piece: bytes) -> None:
         _give_text(channel, channel.collect_incoming_data)
 
 
-def _end(session: Session, channel: Any) -> None:
+def _end(session: Session, channel: SMTPChannel) -> None:
     lines = channel.received_lines
     session.last_pushed = b""
     try:
@@ -90,7 +91,7 @@ def _end(session: Session, channel: Any) -> None:
         _remember(channel, "_smtpd_hooks_took_bytes")
 
 
-def _fails_on_bytes(channel: Any, error: TypeError) -> bool:
+def _fails_on_bytes(channel: SMTPChannel, error: TypeError) -> bool:
     """Whether *error* was raised in a hook itself, not in what the hook calls."""
     if channel._smtpd_hooks_take_text or not _WANTS_TEXT.search(str(error)):
         return False
@@ -98,14 +99,14 @@ def _fails_on_bytes(channel: Any, error: TypeError) -> bool:
     return hook in ("found_terminator", "collect_incoming_data")
 
 
-def _decode_lists(channel: Any) -> None:
+def _decode_lists(channel: SMTPChannel) -> None:
     """Have text in received_lines, and where else a subclass keeps its lines."""
     for value in vars(channel).values():
         if isinstance(value, list) and all(isinstance(v, bytes) for v in value):
             value[:] = [piece.decode("utf-8", "surrogateescape") for piece in value]
 
 
-def _give_text(channel: Any, hook: Any) -> None:
+def _give_text(channel: SMTPChannel, hook: Any) -> None:
     if channel._smtpd_hooks_took_bytes or hook.__name__ in vars(channel):
         channel._smtpd_hooks_take_text = True
     else:
@@ -118,13 +119,13 @@ def _give_text(channel: Any, hook: Any) -> None:
     )
 
 
-def _remember(channel: Any, finding: str) -> None:
+def _remember(channel: SMTPChannel, finding: str) -> None:
     """Keep what has been seen of the hooks; for the class, unless it is ours."""
     is_ours = type(channel).__module__ == smtpd_compat.__name__  # and was patched
     setattr(channel if is_ours else type(channel), finding, True)
 
 
-def keep_lines_as_text(channel: Any) -> None:
+def keep_lines_as_text(channel: SMTPChannel) -> None:
     """Have the channel's own hooks keep lines as text, as with *decode_data*."""
     channel._emptystring = ""
     channel._linesep = "\r\n"
@@ -132,7 +133,7 @@ def keep_lines_as_text(channel: Any) -> None:
     channel._newline = "\n"
 
 
-def joined_lines(session: Session, channel: Any) -> bytes | str:
+def joined_lines(session: Session, channel: SMTPChannel) -> bytes | str:
     """What was collected, as it was collected: bytes or text."""
     pieces = channel.received_lines
     if channel._emptystring == b"":
