@@ -74,10 +74,12 @@ class MailmanProxy(PureProxy):
     mailman_port: int = 8024
     mailman_timeout: float | None = 300.0
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if kwargs.get("enable_SMTPUTF8"):
-            raise ValueError("MailmanProxy does not support SMTPUTF8.")
-        super().__init__(*args, **kwargs)
+    if not TYPE_CHECKING:  # or type checkers would let any arguments pass
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if kwargs.get("enable_SMTPUTF8"):
+                raise ValueError("MailmanProxy does not support SMTPUTF8.")
+            super().__init__(*args, **kwargs)
 
     def process_message(
         self,

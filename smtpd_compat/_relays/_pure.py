@@ -59,10 +59,12 @@ class PureProxy(SMTPServer):
     worker_threads = 64
     upstream_timeout: float | None = 300.0
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if kwargs.get("enable_SMTPUTF8"):
-            raise ValueError("PureProxy does not support SMTPUTF8.")
-        super().__init__(*args, **kwargs)
+    if not TYPE_CHECKING:  # or type checkers would let any arguments pass
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if kwargs.get("enable_SMTPUTF8"):
+                raise ValueError("PureProxy does not support SMTPUTF8.")
+            super().__init__(*args, **kwargs)
 
     def process_message(
         self,
@@ -101,9 +103,9 @@ class PureProxy(SMTPServer):
         self,
         mailfrom: str,
         rcpttos: list[str],
-        data: bytes | str,
+        data: Any,
         mail_options: Iterable[str] = (),
-    ) -> Refused:
+    ) -> dict[str, Any]:  # for overriding methods that return what smtplib does
         """Send a message to the upstream server; to be called, or to be overridden.
 
         :param mail_options: parameters of MAIL that the client gave and the message
