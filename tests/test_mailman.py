@@ -26,7 +26,7 @@ from tests.support.upstream import (
 
 PATIENCE = 60
 LIST, USER = "list@x", "user@x"
-DATA = b"From: from@x\n\nbody\n"
+DATA = b"From: from@x\n\nbody"
 WIRE = b"From: from@x\r\n\r\nbody\r\n"
 UNAVAILABLE = "451 Error: next server is not available, try again later"
 SOME = "554-Error: message was taken, but not for the recipients that follow\r\n554 "

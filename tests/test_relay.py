@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import smtplib
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -13,11 +15,13 @@ from unittest import mock
 import pytest
 
 import smtpd_compat
-from smtpd_compat._relays import _upstream
 from tests.support.serving import address, serving
 from tests.support.upstream import (
     CLOSE,
+    DRIPPING,
+    ENDLESS,
     SILENT,
+    Cut,
     Refusing,
     Upstream,
     nobody_listening,
@@ -28,6 +32,32 @@ PATIENCE = 60
 UNAVAILABLE = (451, b"Error: next server is not available, try again later")
 MESSAGE = b"From: a@x\r\nSubject: test\r\n\r\n.dotted\r\n..\r\nlast\r\n"
 RELAYED = MESSAGE.replace(b"\r\n\r\n", b"\r\nX-Peer: 127.0.0.1\r\n\r\n", 1)
+
+
+class Blocking(smtpd_compat.PureProxy):
+    """A handler of one's own, for which upstream is waited for on the loop's thread."""
+
+    def process_message(self, *args: Any, **kwargs: Any) -> str | None:
+        return super().process_message(*args, **kwargs)
+
+
+class InWorkers(Blocking):
+    """The same, waiting in threads."""
+
+    worker_threads = 4
+
+
+#: For tests that take a *relay* and *options*: every way to deliver.
+EVERY_WAY = pytest.mark.parametrize(
+    ("relay", "options"),
+    [
+        (smtpd_compat.PureProxy, {}),
+        (smtpd_compat.PureProxy, {"decode_data": True}),
+        (Blocking, {}),
+        (InWorkers, {}),
+    ],
+    ids=["loop", "loop, str", "blocking", "workers"],
+)
 
 
 @contextlib.contextmanager
@@ -72,94 +102,117 @@ def recipients(server: Upstream) -> list[str]:
 ALICE = "alice@x"
 BOB = "bob@x"
 
+STEPS = ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "end of data")
+REFUSING = ("greeting", "MAIL", "RCPT", "DATA", "end of data")
+
 NOTHING_TAKEN = [
-    *[({step: CLOSE}, UNAVAILABLE) for step in ("greeting", "EHLO", "MAIL", "RCPT")],
-    *[({step: CLOSE}, UNAVAILABLE) for step in ("DATA", "end of data")],
-    *[({step: SILENT}, UNAVAILABLE) for step in ("greeting", "EHLO", "MAIL", "RCPT")],
-    *[({step: SILENT}, UNAVAILABLE) for step in ("DATA", "end of data")],
+    *[
+        ({step: reply}, UNAVAILABLE)
+        for step in STEPS
+        for reply in (CLOSE, SILENT, DRIPPING, "nonsense", "150 no", "600 no", "")
+    ],
+    *[({step: [Cut("45"), CLOSE]}, UNAVAILABLE) for step in STEPS],
+    *[({step: ENDLESS}, UNAVAILABLE) for step in STEPS[:-1]],
+    *[({step: "longer than is read" * 9999}, UNAVAILABLE) for step in STEPS],
     *[
         ({step: f"{code} {step} no"}, (int(code), f"{step} no".encode()))
-        for step in ("greeting", "MAIL", "RCPT", "DATA", "end of data")
+        for step in REFUSING
         for code in ("450", "554")
     ],
     *[
         ({step: [f"421 {step} bye", CLOSE]}, (451, f"{step} bye".encode()))
-        for step in ("greeting", "MAIL", "RCPT", "DATA", "end of data")
+        for step in STEPS
+    ],
+    *[
+        ({step: [Cut("450-not"), CLOSE]}, (450, b"not"))
+        for step in REFUSING
+        if step != "RCPT"
     ],
     ({"EHLO": "502 no", "HELO": "504 nor this"}, (504, b"nor this")),
-    ({"EHLO": ["421 bye", CLOSE]}, UNAVAILABLE),
+    ({"EHLO": "502 no", "HELO": CLOSE}, UNAVAILABLE),
     ({"RCPT": Refusing(bob=CLOSE)}, UNAVAILABLE),
     ({"RCPT": Refusing(bob=SILENT)}, UNAVAILABLE),
-    ({"end of data": "nonsense"}, UNAVAILABLE),
-    ({"end of data": "longer than smtplib reads" * 400}, UNAVAILABLE),
+    ({"RCPT": Refusing(bob=["421 bye", CLOSE])}, (451, b"bye")),
+    ({"DATA": "250 OK"}, UNAVAILABLE),
+    ({"end of data": "354 go on"}, UNAVAILABLE),
 ]
 
 
-@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
+@EVERY_WAY
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)], ids=["one", "all"])
 @pytest.mark.parametrize(
     ("script", "expected"),
     [pytest.param(*case, id=str(case[0])[:60]) for case in NOTHING_TAKEN],
 )
 def test_what_upstream_did_not_take_is_not_acknowledged(
-    script: Any, expected: tuple[int, bytes], decode_data: bool
+    script: Any, expected: tuple[int, bytes], extensions: Any, relay: Any, options: Any
 ) -> None:
-    class Hasty(smtpd_compat.PureProxy):
-        upstream_timeout = 0.2 if SILENT in str(script) else PATIENCE
+    is_slow = SILENT in str(script) or DRIPPING in str(script)
 
-    with upstream(script) as server:
-        with proxy(server.address, Hasty, decode_data=decode_data) as client:
+    class Hasty(relay):  # type: ignore[misc]
+        upstream_timeout = 0.2 if is_slow else PATIENCE
+
+    with upstream(script, extensions=extensions) as server:
+        with proxy(server.address, Hasty, **options) as client:
             assert send(client, ALICE, BOB) == expected
             assert client.noop()[0] == 250
         assert server.messages == []
 
 
-@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
+@EVERY_WAY
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)], ids=["one", "all"])
 @pytest.mark.parametrize(
     "script",
     [
         {},
         {"EHLO": "502 no"},
         {"RCPT": "251 will forward"},
+        {"RCPT": "299 fine"},
         {"QUIT": CLOSE},
         {"QUIT": SILENT},
         {"QUIT": "500 stay"},
         {"end of data": ["250 taken", CLOSE]},
         {"end of data": "251 taken, and will be forwarded"},
         {"end of data": "200 taken"},
+        {"end of data": "250 " + "x" * 9000},
+        {"end of data": [Cut("250 taken"), CLOSE]},
+        {"end of data": ["250-taken", CLOSE]},
+        {"end of data": ["250-taken", ENDLESS]},
     ],
-    ids=str,
+    ids=lambda script: str(script)[:60] if isinstance(script, dict) else None,
 )
 def test_what_upstream_took_for_all_is_acknowledged_once(
-    script: Any, decode_data: bool, monkeypatch: pytest.MonkeyPatch
+    script: Any, extensions: Any, relay: Any, options: Any
 ) -> None:
-    monkeypatch.setattr(_upstream, "_QUIT_TIMEOUT", 0.1)
-    with upstream(script) as server:
-        with proxy(server.address, decode_data=decode_data) as client:
+    with upstream(script, extensions=extensions) as server:
+        with proxy(server.address, relay, **options) as client:
             assert send(client, ALICE, BOB) == (250, b"OK")
         assert [message.data for message in server.messages] == [RELAYED]
         assert recipients(server) == [ALICE, BOB]
 
 
-@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
+@EVERY_WAY
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)], ids=["one", "all"])
 def test_a_message_taken_for_some_only_is_554_that_names_the_others(
-    decode_data: bool,
+    extensions: Any, relay: Any, options: Any
 ) -> None:
     script = {
         "RCPT": Refusing(bob="550 5.1.1 gone", eve="452 full"),
         "end of data": "251 taken",
     }
-    with upstream(script) as server:
-        with proxy(server.address, decode_data=decode_data) as client:
+    with upstream(script, extensions=extensions) as server:
+        with proxy(server.address, relay, **options) as client:
             code, text = send(client, ALICE, BOB, "eve@x")
         assert recipients(server) == [ALICE]
     assert code == 554
     assert text.split(b"\n")[1:] == [b"<bob@x>: 550 5.1.1 gone", b"<eve@x>: 452 full"]
 
 
-@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
-def test_an_upstream_that_is_not_there_is_451(decode_data: bool) -> None:
+@EVERY_WAY
+def test_an_upstream_that_is_not_there_is_451(relay: Any, options: Any) -> None:
     with nobody_listening() as nowhere:
-        with proxy(nowhere, decode_data=decode_data) as client:
+        with proxy(nowhere, relay, **options) as client:
+            assert send(client, ALICE) == UNAVAILABLE
             assert send(client, ALICE) == UNAVAILABLE
 
 
@@ -188,6 +241,89 @@ def test_a_recipient_given_twice_is_sent_once_and_can_be_tried_again() -> None:
 
 
 # What goes upstream
+
+
+class Logs(smtpd_compat.PureProxy):
+    """A `_deliver` of one's own, which passes on what it gets."""
+
+    def _deliver(self, mailfrom: Any, rcpttos: Any, data: Any) -> Any:  # type: ignore[override]
+        return super()._deliver(mailfrom, rcpttos, data)
+
+
+class Passes(smtpd_compat.PureProxy):
+    """Both, one handing on to the other, and both to the original's."""
+
+    def process_message(self, *args: Any, **kwargs: Any) -> str | None:
+        return super().process_message(*args, **kwargs)
+
+    def _deliver(self, *args: Any) -> Any:
+        return super()._deliver(*args)
+
+
+@pytest.mark.parametrize("decode_data", [False, True], ids=["bytes", "str"])
+@pytest.mark.parametrize(
+    "relay", [smtpd_compat.PureProxy, Blocking, InWorkers, Logs, Passes]
+)
+@pytest.mark.parametrize("ending", [b"", b"\r\n", b"\r\n\r\n", b"-- \r\n2.39\r\n\r\n"])
+def test_the_last_empty_line_of_a_message_goes_upstream(
+    ending: bytes, relay: Any, decode_data: bool
+) -> None:
+    message = b"Subject: x\r\n\r\none\r\n" + ending
+    with upstream() as server:
+        with proxy(server.address, relay, decode_data=decode_data) as client:
+            assert send(client, ALICE, message=message) == (250, b"OK")
+        [taken] = server.messages
+    assert taken.data == message.replace(
+        b"\r\n\r\n", b"\r\nX-Peer: 127.0.0.1\r\n\r\n", 1
+    )
+
+
+@pytest.mark.parametrize("text", ["A: 1\n\nx", b"A: 1\r\n\r\nx\r\n", "A: 1\n\nx\r"])
+def test_text_of_ones_own_gets_a_line_end_only_where_it_has_none(text: Any) -> None:
+    with upstream(extensions=("SIZE",)) as server:
+        with unserved(server.address) as relay:
+            assert relay._deliver("from@x", [ALICE], text) == {}
+        [message] = server.messages
+    assert message.data == b"A: 1\r\n\r\nx\r\n"
+
+
+@EVERY_WAY
+@pytest.mark.parametrize(
+    ("mailfrom", "rcptto"),
+    [
+        ('"root@bank.example> SIZE=1 AUTH=<admin"', "r@x"),
+        ("s@x", '"victim@evil.example> NOTIFY=NEVER ORCPT=rfc822;<x"'),
+        ("s@x", "victim@=?utf-8?q?evil.example=2Cx=40good.example?="),
+        ("s@x", '"two words"@x'),
+        ("\xa0root@x", "r@x"),
+    ],
+)
+def test_upstream_hears_the_address_that_the_handler_saw_or_none(
+    mailfrom: str, rcptto: str, relay: Any, options: Any
+) -> None:
+    seen = []
+
+    class Looking(smtpd_compat.SMTPChannel):
+        def push(self, msg: Any) -> None:
+            if self.smtp_state == self.DATA:
+                seen.append((self.mailfrom, *self.rcpttos))
+            super().push(msg)
+
+    class Relay(relay):  # type: ignore[misc]
+        channel_class = Looking
+
+    with upstream(extensions=("SMTPUTF8",)) as server:
+        with proxy(server.address, Relay, **options) as client:
+            client.send(
+                f"MAIL FROM:<{mailfrom}>\r\nRCPT TO:<{rcptto}>\r\nDATA\r\n".encode()
+            )
+            if [client.getreply()[0] for _ in range(3)] == [250, 250, 354]:
+                client.send(b"x\r\n.\r\n")
+                assert client.getreply()[0] in (250, 553)
+        heard = [line for line in server.commands if line[:4] in ("MAIL", "RCPT")]
+    for saw, line in zip(seen[0] if seen else (), heard):
+        assert line.partition(":")[2].startswith(f"<{saw}>")
+        assert line.partition(f"<{saw}>")[2] in ("", " SMTPUTF8")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +400,7 @@ def test_smtputf8_that_the_client_asked_for_is_passed_on_where_it_is_offered() -
     ):
         with upstream(extensions=extensions) as server:
             with unserved(server.address) as relay:
-                data = "A: ü\n\n".encode()
+                data = "A: ü\n".encode()
                 assert (
                     relay.process_message("", "a@x", [ALICE], data, **options) is None
                 )
@@ -321,7 +457,7 @@ def test_an_address_with_a_line_end_is_refused_and_never_sent(bad: str) -> None:
 def test_every_kind_of_peer_can_send(peer: Any) -> None:
     with upstream() as server:
         with unserved(server.address) as relay:
-            assert relay.process_message(peer, "from@x", [ALICE], b"A: 1\n\n") is None
+            assert relay.process_message(peer, "from@x", [ALICE], b"A: 1\n") is None
         header = b"X-Peer: ::1\r\n" if peer else b""
         assert server.messages[0].data == b"A: 1\r\n" + header + b"\r\n"
 
@@ -339,6 +475,65 @@ def test_deliver_keeps_its_calls_of_smtplib() -> None:
         mock.call().connect("up.example", 2525),
         mock.call().sendmail("from@x", [ALICE], "A: 1\nX-Peer: 192.0.2.1\n\nbody\n"),
         mock.call().quit(),
+    ]
+
+
+class FakeSMTP:
+    """What programs' tests put in smtplib's place."""
+
+    sent: list[Any] = []
+
+    def connect(self, host: Any, port: Any) -> None:
+        self.sent.append((host, port))
+
+    def sendmail(self, *args: Any) -> Any:
+        self.sent.append(args)
+        return {}
+
+    def quit(self) -> None:
+        self.sent.append("quit")
+
+
+def _fake_class(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(smtplib, "SMTP", FakeSMTP)
+
+
+def _fake_methods(patch: pytest.MonkeyPatch) -> None:
+    for name in ("connect", "sendmail", "quit"):
+        patch.setattr(smtplib.SMTP, name, vars(FakeSMTP)[name])
+    patch.setattr(smtplib.SMTP, "sent", FakeSMTP.sent, raising=False)
+
+
+def _fake_subclass(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(smtplib, "SMTP", type("SMTP", (FakeSMTP, smtplib.SMTP), {}))
+
+
+def _fake_module(patch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("smtplib")
+    vars(module).update(vars(smtplib), SMTP=FakeSMTP)
+    patch.setitem(sys.modules, "smtplib", module)
+
+
+@pytest.mark.parametrize(
+    "replace", [_fake_class, _fake_methods, _fake_subclass, _fake_module]
+)
+def test_what_stands_in_the_place_of_smtplib_gets_the_message(
+    replace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSMTP, "sent", [])
+    with proxy(("up.example", 2525)) as client:
+        with monkeypatch.context() as patch:
+            replace(patch)
+            client.docmd("MAIL FROM:<from@x>")
+            client.docmd("RCPT TO:<alice@x>")
+            client.docmd("DATA")
+            client.send(b"A: 1\r\n.\r\n")
+            assert client.getreply() == (250, b"OK")
+    sent = FakeSMTP.sent
+    assert sent == [
+        ("up.example", 2525),
+        ("from@x", [ALICE], b"A: 1\nX-Peer: 127.0.0.1"),
+        "quit",
     ]
 
 

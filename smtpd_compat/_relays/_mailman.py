@@ -8,10 +8,10 @@ from io import StringIO
 import smtpd_compat
 
 from .._tracing import log_caught, public, trace_if_possible
-from ._lmtp import Transaction
-from ._pure import PureProxy
+from ._blocking import Session
+from ._outgoing import Message, octets
+from ._pure import PureProxy, trace_failure
 from ._replies import NO_REPLY, answer, is_accepting, is_temporary
-from ._upstream import reply_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,9 +111,11 @@ class MailmanProxy(PureProxy):
         """Deliver to upstream, then to Mailman; the recipients that were refused."""
         try:
             offered = mailman.offer()
+        except _Unwilling as error:
+            return dict.fromkeys(rcpttos, error.reply)
         except OSError as error:
             trace_if_possible("got", error.__class__)
-            return dict.fromkeys(rcpttos, reply_in(error))
+            return dict.fromkeys(rcpttos, NO_REPLY)
         undecided = [reply for reply in offered.values() if _may_change(reply)]
         if undecided:
             return dict.fromkeys(rcpttos, undecided[0])
@@ -150,6 +152,14 @@ class MailmanProxy(PureProxy):
         refused = self._smtpd_forward(mailfrom, rcpttos, data, kwargs)
         trace_if_possible("we got refusals:", refused)
         return dict(refused or {})
+
+
+class _Unwilling(Exception):
+    """Mailman said *reply* before it was asked about a recipient."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply)
+        self.reply = reply
 
 
 def _may_change(reply: Reply) -> bool:
@@ -243,38 +253,63 @@ class _Mailman3:
         rcpttos: list[str],
         data: bytes | str,
     ) -> None:
-        self._transaction = Transaction(
-            server.mailman_host, server.mailman_port, server.mailman_timeout
-        )
+        self._server = server
         self._mailfrom = mailfrom
         self._names = {recipient: _names(recipient) for recipient in rcpttos}
-        self._data = data
+        self._data = octets(data)
+        self._session: Session | None = None
+        #: What it took the recipients as.
+        self._accepted: list[str] = []
 
     def close(self) -> None:
-        """End the connection."""
-        self._transaction.close()
+        """End the connection, whatever state it is in."""
+        if self._session is not None:
+            self._session.close()
 
     def offer(self) -> dict[str, Reply]:
         """Ask which recipients are Mailman's, until it cannot tell for one of them.
 
-        :raises OSError: if it does not answer.
+        :raises OSError: if it is not there.
+        :raises _Unwilling: if it does not take any message, or not this sender's.
         """
-        self._transaction.begin(self._mailfrom, self._names, self._data)
+        server = self._server
+        address = server.mailman_host, server.mailman_port
+        self._session = session = Session(address, server.mailman_timeout, lmtp=True)
+        talk = session.talk
+        is_utf8 = not all(map(str.isascii, (self._mailfrom, *self._names)))
+        message = Message(self._mailfrom, [], self._data, smtputf8=is_utf8)
+        talk.deliver(message, hold=True)
+        session.run(lambda: talk.progress or talk.fate is not None)
+        if talk.fate is not None:
+            trace_failure(talk.failure)
+            raise _Unwilling(talk.fate)
         replies: dict[str, Reply] = {}
         for recipient, names in self._names.items():
-            replies[recipient] = self._offer_one(names)
+            replies[recipient] = self._offer_one(session, names)
             if _may_change(replies[recipient]):
                 break
         return replies
 
     def send(self) -> list[Reply]:
         """Hand the message over to those of the recipients that are Mailman's."""
-        return self._transaction.send()
+        session = self._session
+        if session is None or not self._accepted:
+            return []
+        talk = session.talk
+        talk.go_on()
+        session.run(lambda: talk.outcome is not None)
+        replies = talk.outcome or {}
+        return [replies.get(name, NO_REPLY) for name in self._accepted]
 
-    def _offer_one(self, names: list[str]) -> Reply:
+    def _offer_one(self, session: Session, names: list[str]) -> Reply:
+        talk = session.talk
         reply = NO_REPLY
         for name in names:
-            reply = self._transaction.offer(name)
+            talk.offer(name)
+            session.run(lambda name=name: talk.reply_to(name) is not None)  # type: ignore[misc]
+            reply = talk.reply_to(name) or NO_REPLY
+            if is_accepting(reply):
+                self._accepted.append(name)
             if is_accepting(reply) or _may_change(reply):
                 break
         return reply

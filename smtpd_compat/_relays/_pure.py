@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import smtplib
+import sys
+import threading
 
 from .._eras._arguments import accepts
 from .._server import SMTPServer
 from .._tracing import public, trace_if_possible
-from ._replies import (
-    BAD_ADDRESS,
-    NO_REPLY,
-    NO_SMTPUTF8,
-    answer,
-    canonical,
-    insert_x_peer,
-    is_sendable,
-)
-from ._upstream import (
-    check_greeting,
-    offered_options,
-    quit_quickly,
-    reply_in,
-    take_all_success_for_250,
-)
+from ._blocking import deliver, endpoint
+from ._outgoing import Message, insert_x_peer, octets
+from ._replies import NO_REPLY, answer, is_accepting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from ._replies import Refused
+    from ._replies import Refused, Reply
+
+
+#: The data that a handler of ours hands on to `_deliver`, on this thread.
+_handing_on = threading.local()
 
 
 @public
@@ -93,11 +85,16 @@ class PureProxy(SMTPServer):
         kwargs: Mapping[str, Any],
     ) -> Refused:
         """Call `_deliver`; overridden ones may take no more than three arguments."""
+        message: tuple[Any, ...] = (mailfrom, rcpttos, data)
         if "SMTPUTF8" in kwargs.get("mail_options", ()):
-            message = (mailfrom, rcpttos, data, ["SMTPUTF8"])
-            if accepts(self._deliver, *message):
-                return self._deliver(*message)
-        return self._deliver(mailfrom, rcpttos, data)
+            with_options = (*message, ["SMTPUTF8"])
+            if accepts(self._deliver, *with_options):
+                message = with_options
+        _handing_on.data = data
+        try:
+            return self._deliver(*message)
+        finally:
+            _handing_on.data = None
 
     def _deliver(
         self,
@@ -108,6 +105,9 @@ class PureProxy(SMTPServer):
     ) -> dict[str, Any]:  # for overriding methods that return what smtplib does
         """Send a message to the upstream server; to be called, or to be overridden.
 
+        :param data: the message, ``bytes`` or ``str``.  What `process_message` hands on
+            lacks the end of its last line, even if that is empty; other text may have
+            it.
         :param mail_options: parameters of MAIL that the client gave and the message
             does not show, sent if upstream offers them; only ever given as
             ``['SMTPUTF8']``, so that overriding methods can do without.
@@ -118,50 +118,78 @@ class PureProxy(SMTPServer):
         if isinstance(rcpttos, str):  # smtplib takes a single one too
             rcpttos = [rcpttos]
         rcpttos = list(dict.fromkeys(rcpttos))
+        smtplib = _replaced_smtplib()
+        if smtplib is not None:
+            return _deliver_by(smtplib, self._remoteaddr, mailfrom, rcpttos, data)
         try:
-            connection = smtplib.SMTP()
-            take_all_success_for_250(connection)
-            connection.timeout = self.upstream_timeout  # type: ignore[assignment]
-            greeting = connection.connect(self._remoteaddr[0], self._remoteaddr[1])
-            try:
-                check_greeting(greeting)
-                return _send(connection, mailfrom, rcpttos, data, mail_options)
-            finally:
-                quit_quickly(connection)
-        except smtplib.SMTPRecipientsRefused as error:
-            trace_if_possible("got SMTPRecipientsRefused")
-            # Also raised when upstream goes away after one of them: nobody got the
-            # message, and the last reply holds for those that it does not list.
-            last = [NO_REPLY, *error.recipients.values()][-1]
-            return {to: error.recipients.get(to, last) for to in rcpttos}
-        except (OSError, smtplib.SMTPException) as error:
+            message = Message(
+                mailfrom,
+                rcpttos,
+                octets(data),
+                is_complete=data is not getattr(_handing_on, "data", None),
+                smtputf8="SMTPUTF8" in mail_options,
+            )
+            outcome, failure = deliver(
+                endpoint(self._remoteaddr), message, self.upstream_timeout
+            )
+        except (OSError, ValueError, OverflowError) as error:
+            # Not there; or a host, a port, or text that cannot be encoded.
             trace_if_possible("got", error.__class__)
-            return dict.fromkeys(rcpttos, reply_in(error))
+            return dict.fromkeys(rcpttos, NO_REPLY)
+        return refused_in(outcome, failure)
 
 
-def _send(
-    connection: smtplib.SMTP,
-    mailfrom: str,
-    rcpttos: list[str],
-    data: bytes | str,
-    mail_options: Iterable[str],
+def refused_in(outcome: Mapping[str, Reply], failure: str) -> Refused:
+    """The recipients that did not get the message; the debug stream shows *failure*."""
+    trace_failure(failure)
+    return {to: reply for to, reply in outcome.items() if not is_accepting(reply)}
+
+
+def trace_failure(failure: str) -> None:
+    """Show a `Conversation.failure` as the original shows smtplib's exception."""
+    if failure == "SMTPRecipientsRefused":
+        trace_if_possible("got SMTPRecipientsRefused")
+    elif failure:
+        trace_if_possible(f"got <class 'smtplib.{failure}'>")
+
+
+def _replaced_smtplib() -> Any:
+    """smtplib, if a program or a test has put something of its own there; else None.
+
+    Programs' tests replace ``smtplib.SMTP``, or methods of it, and look at what was
+    done with them.
+    """
+    smtplib = sys.modules.get("smtplib")
+    if smtplib is None:
+        return None
+    names = vars(smtplib)
+    cls = names.get("SMTP")
+    if type(cls) is not type or cls.__module__ != "smtplib":
+        return smtplib
+    for name in ("__init__", "connect", "sendmail", "quit"):
+        if getattr(vars(cls).get(name), "__globals__", None) is not names:
+            return smtplib
+    return None
+
+
+def _deliver_by(
+    smtplib: Any, remoteaddr: Any, mailfrom: str, rcpttos: list[str], data: bytes | str
 ) -> Refused:
-    """Send a message; who is refused before it is sent is in the result, too."""
-    if not is_sendable(mailfrom):
-        return dict.fromkeys(rcpttos, BAD_ADDRESS)
-    refused: Refused = {to: BAD_ADDRESS for to in rcpttos if not is_sendable(to)}
-    options = offered_options(connection, [mailfrom, *rcpttos], data, mail_options)
-    if "SMTPUTF8" not in options:
-        if not mailfrom.isascii():
-            return dict.fromkeys(rcpttos, NO_SMTPUTF8)
-        refused.update({to: NO_SMTPUTF8 for to in rcpttos if not to.isascii()})
-    rcpttos = [to for to in rcpttos if to not in refused]
-    if not rcpttos:
+    """Send a message as the original does, by what stands in the place of smtplib."""
+    try:
+        connection = smtplib.SMTP()
+        connection.connect(remoteaddr[0], remoteaddr[1])
+        try:
+            refused: Refused = connection.sendmail(mailfrom, rcpttos, data)
+        finally:
+            connection.quit()
         return refused
-    if not isinstance(data, str) or not data.isascii():  # smtplib does the others
-        data = canonical(data)
-    if options:
-        refused.update(connection.sendmail(mailfrom, rcpttos, data, options))
-    else:
-        refused.update(connection.sendmail(mailfrom, rcpttos, data))
-    return refused
+    except smtplib.SMTPRecipientsRefused as error:
+        trace_if_possible("got SMTPRecipientsRefused")
+        last = [NO_REPLY, *error.recipients.values()][-1]
+        return {to: error.recipients.get(to, last) for to in rcpttos}
+    except (OSError, smtplib.SMTPException) as error:
+        trace_if_possible("got", error.__class__)
+        code, text = NO_REPLY
+        reply = getattr(error, "smtp_code", code), getattr(error, "smtp_error", text)
+        return dict.fromkeys(rcpttos, reply)

@@ -1,17 +1,13 @@
-"""Text that a relay passes on: the message on its way up, the reply on its way down."""
+"""Replies: read from the next server, and made for the client out of what was read."""
 
 from __future__ import annotations
 
 import re
 
-from .._hosts import peer_host
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from typing import Any, TypeVar
-
-    _Data = TypeVar("_Data", bytes, str)
+    from typing import Any
 
     #: Code and text of a server's reply, as smtplib has them.
     Reply = tuple[int, bytes | str]
@@ -32,68 +28,67 @@ _UNAVAILABLE = "Error: next server is not available, try again later"
 _SOME_REFUSED = "Error: message was taken, but not for the recipients that follow"
 _NONE_TAKEN = "Error: message was not taken for any recipient"
 
+#: Octets of the next server's reply that are read.
+_REPLY_LIMIT = 1 << 16
+
 #: Characters of text in a line of a reply, which has 512 with code and CRLF
 #: (RFC 5321, 4.5.3.1.5).
 _LINE_WIDTH = 500
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_REPLIES = re.compile(r"[^\t\x20-\x7e]")
 
-# A CR or LF that stands alone ends a line too: `canonical` makes it do so upstream.
-_BLANK_LINE = r"(?:\A|\r\n|\n|\r(?!\n))(?=[\r\n]|\Z)"
-_BLANK_TEXT_LINE = re.compile(_BLANK_LINE)
-_BLANK_BYTES_LINE = re.compile(_BLANK_LINE.encode())
 
+class ReplyReader:
+    """Reads a server's replies out of octets that arrive in any pieces.
 
-# The message
-
-
-def insert_x_peer(data: bytes | str, peer: Any) -> bytes | str:
-    """Put an X-Peer header with the client's host after the last header of *data*.
-
-    That is before the first empty line; where there is none, on a last line of its
-    own.
-
-    :param peer: the client's address, as ``getpeername`` gives it; if it has no host
-        (that of a Unix socket has none), *data* is returned as it is.
+    ``is_broken`` says that nothing more can be read: the server said what is no reply,
+    or talks without end.
     """
-    host = peer_host(peer)
-    if host is None:
-        return data
-    header = f"X-Peer: {host}"
-    if isinstance(data, str):
-        return _insert(data, header, "\n", _BLANK_TEXT_LINE.search(data))
-    return _insert(data, header.encode(), b"\n", _BLANK_BYTES_LINE.search(data))
 
+    def __init__(self) -> None:
+        self.is_broken = False
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._code = 0
 
-def _insert(
-    data: _Data, header: _Data, line_end: _Data, blank: re.Match[_Data] | None
-) -> _Data:
-    if blank is None:
-        return data + line_end + header
-    return data[: blank.end()] + header + line_end + data[blank.end() :]
+    def feed(self, octets: bytes) -> list[tuple[int, bytes]]:
+        """The code and the text of each reply that *octets* complete."""
+        *lines, self._rest = (self._rest + octets).split(b"\n")
+        replies: list[tuple[int, bytes]] = []
+        for line in lines:
+            self._take(line, replies)
+        return replies + self.finish() if len(self._rest) > _REPLY_LIMIT else replies
 
+    def finish(self) -> list[tuple[int, bytes]]:
+        """Nothing more will come; a reply of which only the end is missing is one."""
+        replies: list[tuple[int, bytes]] = []
+        if self._rest:
+            self._take(self._rest, replies)
+        if self._lines and not self.is_broken:
+            replies.append(self._whole())
+        self.is_broken = True
+        return replies
 
-def canonical(data: bytes | str) -> bytes:
-    """*data* with every line end as CRLF (RFC 5321, 2.3.8), bare CRs and LFs too.
+    def _take(self, line: bytes, replies: list[tuple[int, bytes]]) -> None:
+        code = line[:3]
+        if self.is_broken:
+            return
+        if len(code) < 3 or not code.isdigit() or not b"2" <= code < b"6":
+            self.is_broken = True
+            return
+        self._code = int(code)
+        self._lines.append(line[4:].strip())
+        self._size += len(line)
+        self.is_broken = self._size > _REPLY_LIMIT
+        if self.is_broken or line[3:4] != b"-":
+            replies.append(self._whole())
 
-    Text is encoded as UTF-8, surrogate escapes as the octets that they stand for.
-
-    :raises UnicodeEncodeError: for surrogates that stand for no octet.
-    """
-    if isinstance(data, str):
-        data = data.encode("utf-8", "surrogateescape")
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return data.replace(b"\n", b"\r\n")
-
-
-def is_sendable(address: str) -> bool:
-    """Whether *address* keeps its meaning, and its command, on one line."""
-    return not _CONTROL.search(address)
-
-
-# The reply
+    def _whole(self) -> tuple[int, bytes]:
+        text = b"\n".join(self._lines)
+        self._lines = []
+        self._size = 0
+        return self._code, text
 
 
 def is_accepting(reply: Reply) -> bool:

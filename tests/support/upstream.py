@@ -15,6 +15,17 @@ CLOSE = "(close)"
 #: In the place of a reply: say nothing more, until the client goes away.
 SILENT = "(silent)"
 
+#: In the place of a reply: an octet now and then, and never a line end.
+DRIPPING = "(dripping)"
+
+#: In the place of a reply: one more line of a reply, again and again.
+ENDLESS = "(endless)"
+
+
+class Cut(str):
+    """A reply that lacks its line end."""
+
+
 #: A reply, several replies, or what makes them out of the command's argument (at the
 #: end of the data: out of the list of accepted recipients).
 Reply = Union[str, "list[str]", Callable[[Any], Union[str, "list[str]"]]]
@@ -121,7 +132,7 @@ class _Conversation:
         self.server = server
         self.conn = conn
         self.stream = stream
-        self.mailfrom = ""
+        self.mailfrom: str | None = None
         self.rcpttos: list[str] = []
 
     def run(self) -> None:
@@ -143,11 +154,13 @@ class _Conversation:
         elif verb == "HELO" and not self.server.lmtp:
             self.reply("HELO", argument, "250 upstream.example")
         elif verb == "MAIL":
-            if self.reply("MAIL", argument, "250 OK")[0].startswith("250"):
+            if self.reply("MAIL", argument, "250 OK")[0].startswith("2"):
                 self.mailfrom, self.rcpttos = argument[len("FROM:") :], []
         elif verb == "RCPT":
             recipient = argument[len("TO:<") : argument.rindex(">")]
-            if self.reply("RCPT", recipient, "250 OK")[0].startswith("25"):
+            if self.mailfrom is None:
+                self.say(["503 MAIL comes first"])
+            elif self.reply("RCPT", recipient, "250 OK")[0].startswith("2"):
                 self.rcpttos.append(recipient)
         elif verb == "DATA":
             if not self.rcpttos:
@@ -155,7 +168,7 @@ class _Conversation:
             elif self.reply("DATA", None, "354 go on")[0].startswith("354"):
                 self.data()
         elif verb == "RSET":
-            self.mailfrom, self.rcpttos = "", []
+            self.mailfrom, self.rcpttos = None, []
             self.reply("RSET", None, "250 OK")
         elif verb == "NOOP":
             self.reply("NOOP", None, "250 OK")
@@ -172,6 +185,7 @@ class _Conversation:
             if not line:
                 raise _Over
             wire += line
+        mailfrom, self.mailfrom = self.mailfrom, None
         accepted, self.rcpttos = self.rcpttos, []
         default: Reply = "250 taken"
         if self.server.lmtp:
@@ -183,7 +197,7 @@ class _Conversation:
             verdicts = replies[:1] * len(accepted)
         taken = [to for to, reply in zip(accepted, verdicts) if reply.startswith("2")]
         if taken:
-            self.server.take(Message(self.mailfrom, taken, wire[2:-3]))
+            self.server.take(Message(mailfrom or "", taken, wire[2:-3]))
         self.say(replies)
 
     def reply(self, step: str, argument: Any, default: Reply) -> list[str]:
@@ -200,11 +214,19 @@ class _Conversation:
         return [reply] if isinstance(reply, str) else list(reply)
 
     def say(self, replies: list[str]) -> None:
-        said = [reply for reply in replies if reply not in (CLOSE, SILENT)]
+        said = [reply for reply in replies if not reply.startswith("(")]
+        ends = ["" if isinstance(reply, Cut) else "\r\n" for reply in said]
         if said:
-            self.conn.sendall("".join(reply + "\r\n" for reply in said).encode())
+            text = "".join(reply + end for reply, end in zip(said, ends))
+            self.conn.sendall(text.encode())
         if CLOSE in replies:
             raise _Over
+        pause = threading.Event()
+        while DRIPPING in replies:  # until the client goes away
+            self.conn.sendall(b"x")
+            pause.wait(0.01)
+        while ENDLESS in replies:
+            self.conn.sendall(b"250-and\r\n" * 100)
         if SILENT in replies:
             while self.stream.read(1):
                 pass

@@ -1,4 +1,4 @@
-"""What a relay does to the text that it passes on."""
+"""Replies: read from the next server, and made for the client."""
 
 from __future__ import annotations
 
@@ -6,100 +6,9 @@ from typing import Any
 
 import pytest
 
-from smtpd_compat._relays._replies import (
-    NO_REPLY,
-    answer,
-    canonical,
-    insert_x_peer,
-    is_sendable,
-)
+from smtpd_compat._relays._replies import NO_REPLY, ReplyReader, answer
 
-HOST = ("192.0.2.1", 54321)
-
-
-# X-Peer
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        ("A: 1\nB: 2\n\nbody\n", "A: 1\nB: 2\nX-Peer: 192.0.2.1\n\nbody\n"),
-        ("A: 1\n\nbody", "A: 1\nX-Peer: 192.0.2.1\n\nbody"),
-        ("A: 1\n\n\none\n\ntwo\n", "A: 1\nX-Peer: 192.0.2.1\n\n\none\n\ntwo\n"),
-        ("\nbody\n", "X-Peer: 192.0.2.1\n\nbody\n"),
-        ("\n", "X-Peer: 192.0.2.1\n\n"),
-        ("", "X-Peer: 192.0.2.1\n"),
-        ("A: 1\n", "A: 1\nX-Peer: 192.0.2.1\n"),
-        ("A: 1", "A: 1\nX-Peer: 192.0.2.1"),
-        ("no header\nat all", "no header\nat all\nX-Peer: 192.0.2.1"),
-        ("A: 1\n folded\n\nbody", "A: 1\n folded\nX-Peer: 192.0.2.1\n\nbody"),
-        ("A: 1\n \n\nbody", "A: 1\n \nX-Peer: 192.0.2.1\n\nbody"),
-        ("A: 1\x0b\x0c\x85\n\nb", "A: 1\x0b\x0c\x85\nX-Peer: 192.0.2.1\n\nb"),
-    ],
-)
-def test_x_peer_goes_where_the_original_puts_it(data: str, expected: str) -> None:
-    assert insert_x_peer(data, HOST) == expected
-    assert insert_x_peer(data.encode(), HOST) == expected.encode()
-
-
-@pytest.mark.parametrize(
-    "data",
-    ["A: 1\r\n\r\nbody\n\nmore", "A: 1\r\rbody\n\nmore", "A: 1\n\rbody\n\nmore"],
-)
-def test_x_peer_stays_in_what_upstream_takes_for_the_header(data: str) -> None:
-    sent = canonical(insert_x_peer(data, HOST))
-    assert sent == b"A: 1\r\nX-Peer: 192.0.2.1\r\n\r\nbody\r\n\r\nmore"
-
-
-@pytest.mark.parametrize("peer", ["", b"", None, ()])
-def test_a_peer_without_a_host_adds_no_x_peer(peer: Any) -> None:
-    assert insert_x_peer("A: 1\n\nbody", peer) == "A: 1\n\nbody"
-    assert insert_x_peer(b"A: 1\n\nbody", peer) == b"A: 1\n\nbody"
-
-
-def test_an_ipv6_peer_is_named_by_its_host() -> None:
-    peer = ("fe80::1%lo", 25, 0, 1)
-    assert insert_x_peer(b"A: 1\n\n", peer) == b"A: 1\nX-Peer: fe80::1%lo\n\n"
-
-
-# Line ends
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (b"", b""),
-        (b"a\nb\n", b"a\r\nb\r\n"),
-        (b"a\r\nb\r\n", b"a\r\nb\r\n"),
-        (b"a\rb", b"a\r\nb"),
-        (b"a\n\rb", b"a\r\n\r\nb"),
-        (b"a\r\r\nb", b"a\r\n\r\nb"),
-        (b"a\n.\nb\r.\rc", b"a\r\n.\r\nb\r\n.\r\nc"),
-        (b"\xff\x00\n", b"\xff\x00\r\n"),
-        ("ü\n", b"\xc3\xbc\r\n"),
-        ("\udcff\n", b"\xff\r\n"),
-    ],
-)
-def test_every_line_end_becomes_crlf_and_nothing_else_changes(
-    data: bytes | str, expected: bytes
-) -> None:
-    assert canonical(data) == expected
-
-
-# Addresses
-
-
-@pytest.mark.parametrize("address", ["a\rb@c", "a\nDATA@b", "a\x00@b", "a\x7f@b"])
-def test_an_address_with_a_control_character_is_not_sendable(address: str) -> None:
-    assert not is_sendable(address)
-
-
-@pytest.mark.parametrize("address", ["a@b", "<>", '"a b"@c', "ü@b", "a@[IPv6:::1]"])
-def test_other_addresses_are_sendable(address: str) -> None:
-    assert is_sendable(address)
-
-
-# The reply
+# Replies that are made
 
 
 def test_nobody_refused_is_250() -> None:
@@ -186,3 +95,33 @@ def test_a_reply_is_ascii_in_short_lines_without_control_characters() -> None:
     assert lines[1].startswith(r"554-<\xfc@x>: 550 \xff \x1b nox")
     assert lines[-1] == r"554 <b@x\r\nQUIT>: 550 n\xe9"
     assert "x" * 1200 in "".join(line[4:] for line in lines)
+
+
+# Replies that are read
+
+
+@pytest.mark.parametrize(
+    ("said", "replies"),
+    [
+        (b"250 OK\r\n", [(250, b"OK")]),
+        (b"250\r\n354\n", [(250, b""), (354, b"")]),
+        (b"250-one\r\n250-\r\n250 three\r\n", [(250, b"one\n\nthree")]),
+        (b"250-one\r\n550 two\r\n", [(550, b"one\ntwo")]),
+        (b"220 \xff\x00  \r\n", [(220, b"\xff\x00")]),
+    ],
+    ids=repr,
+)
+def test_replies_are_read_however_they_are_cut(said: bytes, replies: Any) -> None:
+    for cut in range(len(said) + 1):
+        reader = ReplyReader()
+        assert reader.feed(said[:cut]) + reader.feed(said[cut:]) == replies
+        assert not reader.is_broken
+        assert reader.finish() == []
+
+
+@pytest.mark.parametrize("line", [b"", b"25", b"25x no", b"199 no", b"600 no", b" 250"])
+def test_after_what_is_no_reply_nothing_more_is_read(line: bytes) -> None:
+    reader = ReplyReader()
+    assert reader.feed(b"250 OK\r\n" + line + b"\r\n250 OK\r\n") == [(250, b"OK")]
+    assert reader.is_broken
+    assert reader.feed(b"250 OK\r\n") == reader.finish() == []

@@ -1,0 +1,140 @@
+"""The client on a socket of its own, which its thread waits for."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+
+import smtpd_compat
+
+from .._hosts import host_name
+from ._client import Conversation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ._outgoing import Message
+    from ._replies import Reply
+
+_RECEIVE = 1 << 16
+
+
+def endpoint(remoteaddr: Any) -> tuple[str, int]:
+    """Host and port of an upstream server; ``host:port`` may stand for the host.
+
+    :raises OSError: if what stands for the port is no number, as smtplib does.
+    """
+    host, port = remoteaddr[:2]
+    if not port and host.count(":") == 1:
+        host, _, port = host.partition(":")
+        try:
+            port = int(port)
+        except ValueError:
+            raise OSError("nonnumeric port") from None
+    return host, port or 25
+
+
+def hello_name(sock: socket.socket) -> str:
+    """What to call ourselves in EHLO; where there is no name, the address."""
+    name = host_name()
+    if "." in name and name.isascii() and name.isprintable() and " " not in name:
+        return name
+    host = str(sock.getsockname()[0]).partition("%")[0]
+    return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
+
+
+class Session:
+    """A connection to an SMTP or LMTP server.
+
+    :param timeout: seconds that the server may take for a reply, or for reading some of
+        what is sent; None for any time.
+    :raises OSError: if the server is not there.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], timeout: float | None, lmtp: bool = False
+    ) -> None:
+        self._timeout = timeout
+        self._sock = smtpd_compat.socket.create_connection(address, timeout)
+        self._sock.setblocking(False)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.talk = Conversation(hello_name(self._sock), lmtp)
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Talk until *until()*, or until nothing more can be said."""
+        talk = self.talk
+        end = self._deadline()
+        replies = talk.replies
+        while not until() and not talk.is_over:
+            try:
+                if self._send() or talk.replies > replies:
+                    replies = talk.replies
+                    end = self._deadline()
+                if self._wait(end):
+                    talk.receive(self._sock.recv(_RECEIVE))
+                else:
+                    talk.lost()
+            except BlockingIOError:  # there is room to send
+                pass
+            except OSError:
+                self._receive_last_words()
+
+    def close(self) -> None:
+        """Say QUIT, and do not wait for the answer."""
+        self.talk.quit()
+        try:
+            self._send()
+        except OSError:
+            pass
+        self._sock.close()
+
+    def _deadline(self) -> float | None:
+        return None if self._timeout is None else time.monotonic() + self._timeout
+
+    def _send(self) -> int:
+        output = self.talk.output()
+        try:
+            sent = self._sock.send(output) if output else 0
+        except BlockingIOError:
+            return 0
+        self.talk.sent(sent)
+        return sent
+
+    def _wait(self, end: float | None) -> bool:
+        """Wait until something can be done; False if that takes too long."""
+        sock, sends = self._sock, self.talk.is_sending
+        left = None if end is None else max(0.0, end - time.monotonic())
+        if not hasattr(select, "poll"):
+            return any(select.select([sock], [sock] if sends else [], [], left))
+        poll = select.poll()
+        poll.register(sock, select.POLLIN | (select.POLLOUT if sends else 0))
+        return bool(poll.poll(None if left is None else left * 1000))
+
+    def _receive_last_words(self) -> None:
+        """The connection has failed, but what was said before may still be there."""
+        try:
+            self.talk.receive(self._sock.recv(_RECEIVE))
+        except OSError:
+            pass
+        self.talk.lost()
+
+
+def deliver(
+    address: tuple[str, int], message: Message, timeout: float | None
+) -> tuple[dict[str, Reply], str]:
+    """Deliver a message by a session of its own.
+
+    :returns: the reply for each recipient, and `Conversation.failure`.
+    :raises OSError: if the server is not there.
+    """
+    session = Session(address, timeout)
+    talk = session.talk
+    try:
+        talk.deliver(message)
+        session.run(lambda: talk.outcome is not None)
+        return talk.outcome or {}, talk.failure
+    finally:
+        session.close()

@@ -1,0 +1,403 @@
+"""The client's side of SMTP and LMTP, without input and output."""
+
+# Theory.  A `Conversation` is told what the server said and which message to deliver.
+# It tells what to send, and in the end the reply that decides about each recipient.
+# Sockets, time and threads are its drivers' business (`_upstream`, `_blocking`).
+#
+# What is still to be sent is a queue of commands, each with the method that takes its
+# reply; what has been sent is a queue of such methods.  Without PIPELINING (RFC 2920)
+# one reply may be outstanding, with it 100: that is all the difference.
+#
+# The message itself is prepared while it is sent, 64 KiB at a time, so that a large one
+# neither fills the memory nor keeps other clients waiting.
+#
+# A message is tried once more only by a driver, on another connection, and only as long
+# as the server has accepted nothing of it (`Conversation.progress`).
+
+from __future__ import annotations
+
+from collections import deque
+
+from ._outgoing import PIECE, path
+from ._replies import BAD_ADDRESS, NO_REPLY, NO_SMTPUTF8, ReplyReader, is_accepting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ._outgoing import Message
+    from ._replies import Reply
+
+    _Taker = Callable[[int, bytes], None]
+
+#: Replies that may be outstanding: as many as TCP can buffer for us.
+_WINDOW = 100
+
+_CLOSED = 221
+_CLOSING = 421
+
+
+class Conversation:
+    """The client's side of a session with an SMTP or LMTP server.
+
+    :param name: what we call ourselves in EHLO.
+    :param lmtp: speak LMTP (RFC 2033).
+
+    Drivers call the methods, and look afterwards at ``output()`` and at
+
+    ``outcome``
+        None while a message is in hand; then the reply for each of its recipients,
+        ``(-1, 'ignore')`` where there was none.
+    ``failure``
+        The name of the exception that ``smtplib`` would have raised; ``''`` for none.
+    ``fate``
+        The reply for recipients that have none of their own, once there is an outcome.
+    ``progress``
+        Whether the server has accepted anything of the message.
+    ``is_ready``
+        Whether the server has been greeted, so that a message can be delivered at once.
+    ``is_over``
+        Whether the connection is of no more use.
+    ``replies``
+        How many replies there have been.
+    """
+
+    def __init__(self, name: str, lmtp: bool = False) -> None:
+        self._name = name
+        self._lmtp = lmtp
+        self._reader = ReplyReader()
+        self._out: list[bytes] = []
+        self._unsent = b""
+        self._body: Iterator[bytes] | None = None
+        self._final_dot = b""
+        self._awaited: deque[_Taker] = deque([self._greeted])
+        self._commands: deque[tuple[bytes, _Taker]] = deque()
+        self._extensions: set[bytes] = set()
+        self._window = 1
+        self._needs_reset = False
+        self.is_ready = False
+        self.is_over = False
+        self.replies = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of any message."""
+        self._message: Message | None = None
+        self._is_held = False
+        #: Recipients whose RCPT has no reply yet; those that were accepted; the replies
+        #: about the others.
+        self._pending: deque[str] = deque()
+        self._accepted: list[str] = []
+        self._known: dict[str, Reply] = {}
+        self._sender_refusal: Reply | None = None
+        #: The replies after the data, where there is one for each recipient.
+        self._verdicts: list[Reply] = []
+        self.outcome: dict[str, Reply] | None = None
+        self.fate: Reply | None = None
+        self.failure = ""
+        self.progress = False
+
+    # What drivers do
+
+    def deliver(self, message: Message, hold: bool = False) -> None:
+        """Begin with *message*, while there is none in hand.
+
+        :param hold: begin with MAIL alone, for `offer` and `go_on`.
+        """
+        self._forget()
+        self._message = message
+        self._is_held = hold
+        if self.is_ready:
+            self._begin(message)
+
+    def output(self) -> bytes:
+        """What to send next, ``b""`` for nothing; `sent` takes it off."""
+        if self._unsent:
+            return self._unsent
+        out = self._out
+        if self._body is not None:
+            size = 0
+            for piece in self._body:
+                out.append(piece)
+                size += len(piece)
+                if size >= PIECE:
+                    break
+            else:
+                self._body = None
+                out.append(self._final_dot)
+                if self._lmtp and len(self._accepted) > 1:
+                    out.append(b"QUIT\r\n")  # see `_taken`
+        self._unsent = b"".join(out)
+        out.clear()
+        return self._unsent
+
+    def sent(self, count: int) -> None:
+        """The first *count* octets of the output have left."""
+        self._unsent = self._unsent[count:]
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether there is more to send."""
+        return bool(self._unsent or self._out) or self._body is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a reply is outstanding."""
+        return bool(self._awaited)
+
+    def receive(self, octets: bytes) -> None:
+        """Take what the server said; nothing at all says that it has gone."""
+        reader = self._reader
+        for code, text in reader.feed(octets) if octets else reader.finish():
+            if not self.is_over:
+                self._take(code, text)
+        if reader.is_broken:
+            self._end(NO_REPLY)
+        elif self._commands and len(self._awaited) * 2 <= self._window:
+            self._fill()
+
+    def lost(self) -> None:
+        """The connection is lost, or time is up."""
+        self.receive(b"")
+
+    def quit(self) -> None:
+        """Say QUIT, while there is no message in hand; nothing can follow."""
+        if not self.is_over:
+            self._end(NO_REPLY)
+            self._out.append(b"QUIT\r\n")
+
+    # A message on hold: for servers that are asked whose recipients these are
+
+    def offer(self, recipient: str) -> None:
+        """Offer another recipient, see `reply_to`."""
+        assert self._message is not None
+        self._message.rcpttos.append(recipient)
+        self._add_recipient(recipient)
+        self._fill()
+
+    def reply_to(self, recipient: str) -> Reply | None:
+        """The reply to a recipient's RCPT, None while there is none."""
+        if recipient in self._accepted:
+            return 250, "OK"
+        return self._known.get(recipient) or self.fate
+
+    def go_on(self) -> None:
+        """Send the message to the recipients that were accepted."""
+        self._is_held = False
+        if not self._accepted:
+            self._settle(NO_REPLY)
+        elif not self.is_over:
+            self._commands.append((b"DATA\r\n", self._may_send))
+            self._fill()
+
+    # Replies
+
+    def _take(self, code: int, text: bytes) -> None:
+        self.replies += 1
+        if self._awaited:
+            self._awaited.popleft()(code, text)
+        elif code != _CLOSING:  # nobody has asked: we are out of step
+            self._end(NO_REPLY)
+        if code == _CLOSING:
+            self._end((code, text))
+
+    def _end(self, reply: Reply) -> None:
+        """Nothing more can be said; *reply* is for recipients that have none."""
+        if self._message is not None:
+            self.failure = self.failure or "SMTPServerDisconnected"
+            self._settle(reply)
+        self.is_over = True
+        self._body = None
+        self._unsent = b""
+        for queue in (self._awaited, self._commands, self._out):
+            queue.clear()
+
+    def _settle(self, reply: Reply) -> None:
+        """The message's fate is known; *reply* is for recipients that have none."""
+        assert self._message is not None
+        reply = self._sender_refusal or reply
+        self._known.update(zip(self._accepted, self._verdicts))
+        self.fate = reply
+        self.outcome = {to: self._known.get(to, reply) for to in self._message.rcpttos}
+        self._message = None
+        self._commands.clear()
+
+    # The greeting
+
+    def _greeted(self, code: int, text: bytes) -> None:
+        if code >= 300:
+            self.failure = "SMTPConnectError"
+            self._end((code, text))
+        elif self._lmtp:
+            self._say_hello(b"LHLO", self._said_hello)
+        else:
+            self._say_hello(b"EHLO", self._said_ehlo)
+
+    def _say_hello(self, verb: bytes, taker: _Taker) -> None:
+        self._out.append(b"%b %b\r\n" % (verb, self._name.encode("ascii", "replace")))
+        self._awaited.append(taker)
+
+    def _said_ehlo(self, code: int, text: bytes) -> None:
+        if code >= 300 and code != _CLOSING:
+            self._say_hello(b"HELO", self._said_hello)
+        else:
+            self._said_hello(code, text)
+
+    def _said_hello(self, code: int, text: bytes) -> None:
+        if code >= 300:
+            self.failure = "SMTPHeloError"
+            self._end((code, text))
+            return
+        for line in text.upper().split(b"\n")[1:]:
+            self._extensions.update(line.split()[:1])
+        if b"PIPELINING" in self._extensions:
+            self._window = _WINDOW
+        self.is_ready = True
+        if self._message is not None:
+            self._begin(self._message)
+
+    # The envelope
+
+    def _begin(self, message: Message) -> None:
+        mailfrom = message.mailfrom
+        sender = b"<>" if mailfrom in ("", "<>") else path(mailfrom)
+        offers_smtputf8 = b"SMTPUTF8" in self._extensions
+        if sender is None:
+            self._sender_refusal = BAD_ADDRESS
+        elif not sender.isascii() and not offers_smtputf8:
+            self._sender_refusal = NO_SMTPUTF8
+        if sender is None or self._sender_refusal is not None:
+            self._settle(NO_REPLY)
+            return
+        if self._needs_reset:
+            self._commands.append((b"RSET\r\n", self._was_reset))
+        command = b"MAIL FROM:%b%b\r\n" % (sender, self._options(message))
+        self._commands.append((command, self._mail_answered))
+        for recipient in message.rcpttos:
+            self._add_recipient(recipient)
+        if not self._is_held:
+            if not self._pending:  # not one that could be said
+                self._settle(NO_REPLY)
+                return
+            self._commands.append((b"DATA\r\n", self._may_send))
+        self._needs_reset = False
+        self._fill()
+
+    def _options(self, message: Message) -> bytes:
+        """The parameters of MAIL that the message needs and the server offers."""
+        extensions = self._extensions
+        options = b""
+        if b"SIZE" in extensions:
+            options += b" SIZE=%d" % message.size()
+        if b"8BITMIME" in extensions and not message.data.isascii():
+            options += b" BODY=8BITMIME"
+        if b"SMTPUTF8" in extensions and (
+            message.smtputf8
+            or not all(map(str.isascii, (message.mailfrom, *message.rcpttos)))
+        ):
+            options += b" SMTPUTF8"
+        return options
+
+    def _add_recipient(self, recipient: str) -> None:
+        to = path(recipient)
+        if to is None:
+            self._known[recipient] = BAD_ADDRESS
+        elif not to.isascii() and b"SMTPUTF8" not in self._extensions:
+            self._known[recipient] = NO_SMTPUTF8
+        else:
+            self._pending.append(recipient)
+            self._commands.append((b"RCPT TO:%b\r\n" % to, self._rcpt_answered))
+
+    def _fill(self) -> None:
+        """Say as many commands as may be said now."""
+        while self._commands and len(self._awaited) < self._window:
+            line, taker = self._commands.popleft()
+            self._out.append(line)
+            self._awaited.append(taker)
+
+    def _was_reset(self, code: int, text: bytes) -> None:
+        if code >= 300:
+            self._end(NO_REPLY)
+
+    def _mail_answered(self, code: int, text: bytes) -> None:
+        if code < 300:
+            self.progress = True
+            return
+        self._sender_refusal = code, text
+        self.failure = "SMTPSenderRefused"
+        self._commands.clear()
+        self._check_envelope()
+
+    def _rcpt_answered(self, code: int, text: bytes) -> None:
+        recipient = self._pending.popleft()
+        if code < 300:
+            self._accepted.append(recipient)
+            self.progress = True
+        elif self._sender_refusal is None:
+            self._known[recipient] = code, text
+            if code == _CLOSING:
+                self.failure = "SMTPRecipientsRefused"
+        self._check_envelope()
+
+    def _check_envelope(self) -> None:
+        """Stop before DATA if there is nobody to send it for."""
+        if self._awaited:
+            return
+        if self._sender_refusal is not None:
+            self._settle(NO_REPLY)
+        elif not (self._pending or self._accepted or self._is_held):
+            self._nothing_taken()
+
+    def _nothing_taken(self, code: int = 0, text: bytes = b"") -> None:
+        """There is no message that could be taken, whatever the server says to that."""
+        self._needs_reset = True
+        self.failure = self.failure or "SMTPRecipientsRefused"
+        self._settle(NO_REPLY)
+
+    # The message
+
+    def _may_send(self, code: int, text: bytes) -> None:
+        assert self._message is not None
+        if not self._accepted:
+            # DATA was on its way already (RFC 2920, 3.1).
+            if 300 <= code < 400:
+                self._out.append(b".\r\n")
+                self._awaited.append(self._nothing_taken)
+            else:
+                self._nothing_taken()
+        elif self._sender_refusal is not None:  # and recipients are accepted
+            self._end(NO_REPLY)
+        elif 300 <= code < 400:
+            self._body = self._message.wire()
+            self._final_dot = self._message.final_dot
+            replies = len(self._accepted) if self._lmtp else 1
+            self._awaited.extend([self._taken] * replies)
+        elif code >= 400:
+            self.failure = "SMTPDataError"
+            self._needs_reset = True
+            self._settle((code, text))
+        else:
+            self._end(NO_REPLY)
+
+    def _taken(self, code: int, text: bytes) -> None:
+        """The reply to the message, in LMTP for one of its recipients.
+
+        Some LMTP servers give one reply for all recipients, above all when they refuse
+        the message.  The reply to a QUIT that is sent ahead shows where they end.
+        """
+        is_early = self.is_sending
+        if 300 <= code < 400 or (is_early and code < 400):
+            self._end(NO_REPLY)
+        elif self._lmtp and len(self._accepted) > 1:
+            if code != _CLOSED:
+                self._verdicts.append((code, text))
+            elif len(self._verdicts) == 1:
+                self._verdicts *= len(self._accepted)
+            if code == _CLOSED or len(self._verdicts) == len(self._accepted):
+                self._end(NO_REPLY)
+        else:
+            if not is_accepting((code, text)):
+                self.failure = "SMTPDataError"
+            self._settle((code, text))
+            if is_early:  # it would take the rest for commands
+                self._end(NO_REPLY)

@@ -1,0 +1,168 @@
+"""A message on its way up: its envelope, its X-Peer header, its octets on the wire."""
+
+from __future__ import annotations
+
+import re
+
+from .._hosts import peer_host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, TypeVar
+
+    _Data = TypeVar("_Data", bytes, str)
+
+#: Octets of a message that are prepared at once.
+PIECE = 1 << 16
+
+_is_plain_mailbox = re.compile(r"[\w.!#$%&'*+/=?^`{|}~@-]+", re.ASCII).fullmatch
+
+# Outside of quoted strings, nothing that ends the path or begins something else there:
+# a comment, a quoted pair, a parameter.
+_is_mailbox = re.compile(
+    r'(?:[^\x00-\x20\x7f<>()"\\]|"(?:[^\x00-\x1f\x7f"\\]|\\[^\x00-\x1f\x7f])*")+'
+).fullmatch
+
+
+def path(mailbox: str) -> bytes | None:
+    """*mailbox* between angle brackets; None if a path cannot carry exactly this."""
+    if mailbox[:1] == "<" and mailbox[-1:] == ">":
+        mailbox = mailbox[1:-1]
+    if not _is_plain_mailbox(mailbox) and not _is_mailbox(mailbox):
+        return None
+    try:
+        return b"<%b>" % mailbox.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return None
+
+
+def octets(data: bytes | str) -> bytes:
+    """*data*; text as UTF-8, surrogate escapes as the octets that they stand for.
+
+    :raises UnicodeEncodeError: for surrogates that stand for no octet.
+    """
+    return data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+
+
+class Message:
+    """A message to be delivered.
+
+    :param mailfrom: the reverse-path; ``''`` and ``'<>'`` are the null one.
+    :param rcpttos: the recipients, each once.
+    :param data: the message, as handlers get it: without the end of its last line.
+    :param peer: the client's address, for an X-Peer header; None for no header.
+    :param is_complete: *data* has the end of its last line, unless that is missing.
+    :param smtputf8: ask for SMTPUTF8 even if no address needs it.
+    """
+
+    __slots__ = (
+        "_at",
+        "_header",
+        "data",
+        "final_dot",
+        "mailfrom",
+        "rcpttos",
+        "smtputf8",
+    )
+
+    def __init__(
+        self,
+        mailfrom: str,
+        rcpttos: list[str],
+        data: bytes,
+        peer: Any = None,
+        is_complete: bool = False,
+        smtputf8: bool = False,
+    ) -> None:
+        self.mailfrom = mailfrom
+        self.rcpttos = rcpttos
+        self.data = data
+        self._at, header = _x_peer(data, peer)
+        self._header = header.encode()
+        ends = is_complete and data[-1:] in (b"\r", b"\n")
+        #: What follows what `wire` yields.
+        self.final_dot = b".\r\n" if ends else b"\r\n.\r\n"
+        self.smtputf8 = smtputf8
+
+    def size(self) -> int:
+        """Octets on the wire, as SIZE counts them (RFC 1870, 6.1)."""
+        lf = self.data.count(b"\n") + self._header.count(b"\n")
+        return len(self.data) + len(self._header) + lf + len(self.final_dot) - 3
+
+    def wire(self) -> Iterator[bytes]:
+        """The message in pieces, as DATA carries it (RFC 5321, 4.5.2).
+
+        Every line ends in CRLF, also where a CR or LF stood alone.
+        """
+        at_line_start = True
+        after_cr = False
+        for piece in self._pieces():
+            if after_cr and piece[:1] == b"\n":
+                piece = piece[1:]
+            after_cr = piece[-1:] == b"\r"
+            if not piece:
+                continue
+            if b"\r" in piece:
+                piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            if at_line_start and piece[:1] == b".":
+                piece = b"." + piece
+            at_line_start = piece[-1:] == b"\n"
+            yield piece.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+
+    def _pieces(self) -> Iterator[bytes]:
+        data, at = self.data, self._at
+        if len(data) <= PIECE:
+            yield b"".join((data[:at], self._header, data[at:]))
+            return
+        for start in range(0, at, PIECE):
+            yield data[start : min(start + PIECE, at)]
+        if self._header:
+            yield self._header
+        for start in range(at, len(data), PIECE):
+            yield data[start : start + PIECE]
+
+
+def insert_x_peer(data: _Data, peer: Any) -> _Data:
+    """Put an X-Peer header with the client's host after the last header of *data*.
+
+    That is before the first empty line; where there is none, on a last line of its
+    own.
+
+    :param peer: the client's address, as ``getpeername`` gives it; if it has no host
+        (that of a Unix socket has none), *data* is returned as it is.
+    """
+    at, text = _x_peer(data, peer)
+    header: Any = text if isinstance(data, str) else text.encode()
+    return data[:at] + header + data[at:] if text else data
+
+
+def _x_peer(data: bytes | str, peer: Any) -> tuple[int, str]:
+    """Where to insert what, for an X-Peer header."""
+    host = peer_host(peer)
+    if host is None:
+        return 0, ""
+    at = _first_empty_line(data)
+    return (len(data), f"\nX-Peer: {host}") if at < 0 else (at, f"X-Peer: {host}\n")
+
+
+#: What precedes an empty line; CR or LF alone ends a line too, since it will upstream.
+_TWO_ENDS: Any = {bytes: (b"\n\n", b"\n\r", b"\r\r"), str: ("\n\n", "\n\r", "\r\r")}
+
+
+def _first_empty_line(data: bytes | str) -> int:
+    """Where it starts; -1 for none.  Linear, also in large messages full of line ends.
+
+    Without a regular expression, which would keep all threads waiting.
+    """
+    text: Any = data
+    two_ends = _TWO_ENDS[str if isinstance(data, str) else bytes]
+    ends = two_ends[0][:1], two_ends[2][:1]
+    if not text or text[:1] in ends:
+        return 0
+    start = len(text)
+    for pair in two_ends:
+        found = text.find(pair, 0, start)
+        if found >= 0:
+            start = found + 1
+    return -1 if start == len(text) and text[-1:] not in ends else start
