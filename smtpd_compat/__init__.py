@@ -54,8 +54,10 @@ import time as time
 if "_LOADED_WHEN_ASKED_FOR" not in globals():
     # Imported once more, after the first import was taken out of sys.modules, this is
     # a module of its own, and so are those that look names up in it.
-    for _stale in [name for name in sys.modules if name.startswith(__name__ + ".")]:
-        del sys.modules[_stale]
+    # A list, for other threads import meanwhile.
+    for _stale in list(sys.modules):
+        if _stale.startswith(__name__ + "."):
+            sys.modules.pop(_stale, None)
 
 from ._settings import DATA_SIZE_DEFAULT as DATA_SIZE_DEFAULT
 from ._tracing import Devnull as Devnull

@@ -7,7 +7,7 @@ import time
 
 import smtpd_compat
 
-from ._asyncore import asynchat
+from ._asyncore import asynchat, asyncore, is_asyncores
 from ._commands import Commands
 from ._connection._session import Session
 from ._connection._stream import stock_methods
@@ -16,7 +16,7 @@ from ._eras._names import ForwardsToSocket, OldChannelNames
 from ._eras._text_hooks import decode, joined_lines, keep_lines_as_text
 from ._hosts import host_name
 from ._settings import DATA_SIZE_DEFAULT, setting
-from ._tracing import public, trace, tracing
+from ._tracing import LogsIfPossible, log_caught, public, trace, tracing
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 
 
 @public
-class SMTPChannel(Commands, OldChannelNames, ForwardsToSocket, asynchat.async_chat):
+class SMTPChannel(
+    Commands, OldChannelNames, LogsIfPossible, ForwardsToSocket, asynchat.async_chat
+):
     """The conversation with one client.
 
     :param server: the `SMTPServer` that accepted the client, as ``smtp_server``.
@@ -336,6 +338,14 @@ class SMTPChannel(Commands, OldChannelNames, ForwardsToSocket, asynchat.async_ch
             self.socket.recv(1, smtpd_compat.socket.MSG_OOB)
         except OSError:
             pass
+
+    def handle_error(self) -> None:
+        """Log the exception, and close the connection."""
+        if is_asyncores(asyncore.dispatcher.handle_error):
+            log_caught(self, "closing")
+            self.handle_close()
+        else:  # a patch, for all dispatchers
+            super().handle_error()
 
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         """Leave the socket map."""

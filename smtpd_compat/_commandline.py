@@ -97,9 +97,9 @@ def usage(code: int, msg: object = "") -> NoReturn:
 
     :raises SystemExit: with status *code*.
     """
-    print(_USAGE % vars(smtpd_compat), file=smtpd_compat.sys.stderr)
+    _say(_USAGE % vars(smtpd_compat))
     if msg:
-        print(msg, file=smtpd_compat.sys.stderr)
+        _say(msg)
     smtpd_compat.sys.exit(code)
 
 
@@ -164,7 +164,13 @@ def main() -> None:
     :raises SystemExit: with status 1, after one line on standard error, if the
         server cannot be started.
     """
-    options = parseargs()
+    try:
+        _serve(parseargs())
+    finally:
+        _give_up_broken_output()
+
+
+def _serve(options: Options) -> None:
     try:
         from . import _asyncore  # noqa: F401
     except ImportError as error:
@@ -194,8 +200,27 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    print(message, file=smtpd_compat.sys.stderr)
+    _say(message)
     smtpd_compat.sys.exit(1)
+
+
+def _say(text: object) -> None:
+    """Print *text* on standard error, if that can be written."""
+    try:
+        print(text, file=smtpd_compat.sys.stderr)
+    except (OSError, ValueError):
+        pass
+
+
+def _give_up_broken_output() -> None:
+    """Keep the interpreter from failing, at its end, for output that cannot leave."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(smtpd_compat.sys, name)
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            setattr(smtpd_compat.sys, name, None)
 
 
 def _load(name: str) -> Any:

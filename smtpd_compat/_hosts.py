@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: What ``socket.getfqdn()`` has said, by what ``socket.gethostname()`` said then.
-_names: dict[str, str] = {}
+#: What ``socket.gethostname()`` said, and what ``socket.getfqdn()`` said then.
+_known = ("", "")
 
 
 def host_name() -> str:
@@ -19,14 +19,15 @@ def host_name() -> str:
 
     One that somebody has put in its place is called every time.
     """
+    global _known
     getfqdn = smtpd_compat.socket.getfqdn
     if getattr(getfqdn, "__globals__", None) is not vars(socket):
         return getfqdn()
     own_name = socket.gethostname()
-    if own_name not in _names:
-        _names.clear()
-        _names[own_name] = getfqdn()
-    return _names[own_name]
+    known = _known  # once, since other threads may be here as well
+    if known[0] != own_name:
+        known = _known = own_name, getfqdn()
+    return known[1]
 
 
 def peer_host(peer: Any) -> str | None:

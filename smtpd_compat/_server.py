@@ -14,7 +14,14 @@ from ._eras._names import ForwardsToSocket
 from ._hosts import family_and_type
 from ._loop import select_cannot_hold
 from ._settings import DATA_SIZE_DEFAULT, setting
-from ._tracing import log_caught, public, trace, tracing
+from ._tracing import (
+    LogsIfPossible,
+    log_caught,
+    log_if_possible,
+    public,
+    trace,
+    tracing,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ _EXHAUSTED_PAUSE = 0.5
 
 
 @public
-class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
+class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     """Listens on an address and hands every message to `process_message`.
 
     :param localaddr: ``(host, port)`` to listen on; port 0 lets the system choose one
@@ -228,7 +235,8 @@ class SMTPServer(ForwardsToSocket, asyncore.dispatcher):
                 if error.errno not in _EXHAUSTED:
                     raise
                 self._smtpd_accept_again = time.monotonic() + _EXHAUSTED_PAUSE
-                self.log_info(f"cannot accept, will try again: {error}", "warning")
+                said = f"cannot accept, will try again: {error}"
+                log_if_possible(self.log_info, said, "warning")
                 return None
             if pair is None or not self._smtpd_is_full_for(pair[0]):
                 return pair

@@ -49,21 +49,22 @@ def tracing() -> bool:
 
 
 def trace(*things: object) -> None:
-    """Print *things* on the debug stream; with escapes where it lacks characters."""
+    """Print *things* on the debug stream, with escapes where it lacks characters.
+
+    Whoever looks on must not change what happens: what cannot be written is dropped.
+    """
     ends = [" "] * (len(things) - 1) + ["\n"]
-    for thing, end in zip(things, ends):
-        try:
-            print(thing, end=end, file=smtpd_compat.DEBUGSTREAM)
-        except UnicodeEncodeError:
-            print(ascii_only(thing), end=end, file=smtpd_compat.DEBUGSTREAM)
-
-
-def trace_if_possible(*things: object) -> None:
-    """As `trace`, where a stream that fails must not undo what has been done."""
     try:
-        trace(*things)
-    except (OSError, ValueError):
+        for thing, end in zip(things, ends):
+            try:
+                print(thing, end=end, file=smtpd_compat.DEBUGSTREAM)
+            except UnicodeEncodeError:
+                print(ascii_only(thing), end=end, file=smtpd_compat.DEBUGSTREAM)
+    except Exception:  # noqa: BLE001 - closed, full, broken, or a user's own stream
         pass
+
+
+trace_if_possible = trace
 
 
 def ascii_only(thing: object) -> str:
@@ -89,6 +90,38 @@ def log_caught(dispatcher: Any, outcome: str) -> None:
     _, kind, value, where = smtpd_compat.asyncore.compact_traceback()
     said = f"uncaptured python exception, {outcome} channel"
     try:
-        dispatcher.log_info(f"{said} {dispatcher!r} ({kind}:{value} {where})", "error")
-    except Exception:  # noqa: BLE001 - a __repr__, a __str__, or what cannot be encoded
-        dispatcher.log_info(f"{said} {id(dispatcher):#x} ({kind} {where})", "error")
+        line = f"{said} {dispatcher!r} ({kind}:{value} {where})"
+    except Exception:  # noqa: BLE001 - a __repr__ or a __str__
+        line = f"{said} {id(dispatcher):#x} ({kind} {where})"
+    log_if_possible(dispatcher.log_info, line, "error")
+
+
+def log_if_possible(log: Any, *arguments: str) -> None:
+    """Call ``log(*arguments)``; a line that cannot be written is dropped.
+
+    :param log: ``log`` or ``log_info`` of a dispatcher, perhaps a user's.
+    """
+    try:
+        try:
+            log(*arguments)
+        except UnicodeEncodeError:
+            log(ascii_only(arguments[0]), *arguments[1:])
+    except smtpd_compat.asyncore.ExitNow:
+        raise
+    except Exception:  # noqa: BLE001 - the log's end is not the server's
+        pass
+
+
+class LogsIfPossible:
+    """For dispatchers: asyncore's log, where a line that cannot be written is dropped.
+
+    asyncore itself logs in the middle of closing a connection, say.
+    """
+
+    def log(self, message: str) -> None:
+        """Write *message* to standard error."""
+        log_if_possible(super().log, message)  # type: ignore[misc]
+
+    def log_info(self, message: str, type: str = "info") -> None:
+        """Print *message* on standard output, after its *type*."""
+        log_if_possible(super().log_info, message, type)  # type: ignore[misc]

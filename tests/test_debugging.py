@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import smtplib
 import socket
+import sys
 from typing import Any
 from unittest import mock
 
 import pytest
 
 import smtpd_compat
+from tests.support.conversing import FAILED, MESSAGE, OK
 from tests.support.serving import address, looping, serving
 from tests.support.talking import Client, connected
 
@@ -136,3 +139,150 @@ def test_print_is_called_as_the_original_calls_it() -> None:
         mock.call("b'x'"),
         mock.call("------------ END MESSAGE ------------"),
     ]
+
+
+# Written at once, or refused
+
+
+class Raw(io.RawIOBase):
+    """What a stream writes to; it keeps each piece, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any) -> int:
+        if self.error is not None:
+            raise self.error
+        self.pieces.append(bytes(piece))
+        return len(piece)
+
+
+def raw_output(monkeypatch: pytest.MonkeyPatch) -> Raw:
+    """Where standard output ends up; buffered, as where it is a file or a pipe."""
+    raw = Raw()
+    stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="\n")
+    monkeypatch.setattr("sys.stdout", stream)
+    return raw
+
+
+def shown(message: bytes) -> bytes:
+    """What the original prints, line by line."""
+    lines = [FOLLOWS]
+    in_header = True
+    for line in message.splitlines():
+        if in_header and not line:
+            in_header = False
+            lines.append("b'X-Peer: 192.0.2.1'")
+        lines.append(repr(line))
+    return "".join(line + "\n" for line in (*lines, END)).encode()
+
+
+@pytest.mark.parametrize("settings", [{}, {"mail_options": ["SIZE=1"]}])
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"A: b\n\nc",
+        b"A: b\n\n"
+        + b"Sixty characters, and a line's end, and 'quotes' and so on.\n" * 50000,
+        b"A: b\n\n" + b"\x00\t \\n \xff\n" * 50000,
+        b"A: b\r\rB: c\r\n" * 20000,
+    ],
+    ids=["empty", "short", "long", "binary", "bare CR"],
+)
+def test_a_message_is_one_write_of_the_same_octets(
+    message: bytes, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = raw_output(monkeypatch)
+    server = smtpd_compat.DebuggingServer(("127.0.0.1", 0), None, map={})
+    server.process_message(("192.0.2.1", 1), "a@b", ["c@d"], message, **settings)
+    server.close()
+    expected = shown(message)
+    if settings:
+        follows = f"{FOLLOWS}\n".encode()
+        expected = expected.replace(follows, follows + b"mail options: ['SIZE=1']\n")
+    assert raw.pieces == [expected]
+
+
+def test_a_bulky_message_is_the_same_octets(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = raw_output(monkeypatch)
+    message = b"A: b\n\n" + b"abc\n" * 3_000_000
+    server = smtpd_compat.DebuggingServer(("127.0.0.1", 0), None, map={})
+    server.process_message(("192.0.2.1", 1), "a@b", ["c@d"], message)
+    server.close()
+    assert b"".join(raw.pieces) == shown(message)
+    assert len(raw.pieces) < 5
+
+
+def test_an_overridden_print_message_content_is_called_between_the_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = raw_output(monkeypatch)
+
+    class Shouts(smtpd_compat.DebuggingServer):
+        def _print_message_content(self, peer: Any, data: Any) -> None:
+            print("before", peer)
+            super()._print_message_content(peer, data.upper())
+            print("after")
+
+    class Patched(smtpd_compat.DebuggingServer):
+        pass
+
+    for server_class in (Shouts, Patched):
+        server = server_class(("127.0.0.1", 0), None, map={})
+        if server_class is Patched:
+            server._print_message_content = lambda peer, data: print(data)  # type: ignore
+        server.process_message(("h", 1), "a@b", ["c@d"], b"a\n\nb")
+        server.close()
+    assert b"".join(raw.pieces).decode().splitlines() == [
+        *(FOLLOWS, "before ('h', 1)", "b'A'", "b'X-Peer: h'", "b''", "b'B'", "after"),
+        *(END, FOLLOWS, "b'a\\n\\nb'", END),
+    ]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EPIPE, errno.ENOSPC])
+def test_a_message_that_cannot_be_printed_is_refused(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = raw_output(monkeypatch)
+    with serving(smtpd_compat.DebuggingServer) as server, connected(server) as client:
+        client.send(b"HELO x\r\n")
+        client.reply()
+        raw.error = OSError(code, "no")
+        for _ in range(2):
+            client.send(MESSAGE)
+            assert client.replies(4)[-1] == FAILED
+        raw.error = None
+        client.send(MESSAGE)
+        assert client.replies(4)[-1] == OK
+    assert raw.pieces[-1].endswith(f"b'hello'\n{END}\n".encode())
+
+
+def test_where_there_is_no_output_a_message_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the original takes it."""
+    monkeypatch.setattr("sys.stdout", None)
+    with serving(smtpd_compat.DebuggingServer) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert client.replies(5)[-1] == OK
+
+
+def test_a_standard_output_that_can_do_no_more_than_write_will_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Writes:
+        text = ""
+
+        def write(self, text: str) -> None:
+            self.text += text
+
+    monkeypatch.setattr("sys.stdout", Writes())
+    server = smtpd_compat.DebuggingServer(("127.0.0.1", 0), None, map={})
+    server.process_message(("192.0.2.1", 1), "a@b", ["c@d"], b"x")
+    server.close()
+    assert sys.stdout.text == f"{FOLLOWS}\nb'x'\n{END}\n"  # type: ignore

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from functools import partial
 from unittest import mock
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import smtpd_compat
 from smtpd_compat._hosts import family_and_type, host_name, peer_host
 from tests.support.fresh import fresh
+from tests.support.threads import in_threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +53,24 @@ def test_a_name_that_was_patched_while_loading_is_forgotten() -> None:
         "print(host_name() == real())\n"
     )
     assert fresh(program) == "patched\nTrue\n"
+
+
+def test_threads_that_ask_for_names_at_once_each_get_their_own() -> None:
+    """One finds the name of another host noted, between its look and its use of it."""
+    wrong = []
+    names = threading.local()
+
+    def ask(name: str) -> None:
+        names.name = name
+        for _ in range(300):
+            if host_name() != name:
+                wrong.append(name)
+
+    own_name = host_name()
+    with mock.patch("socket.gethostname", lambda: getattr(names, "name", "here")):
+        in_threads([partial(ask, f"{letter}.invalid") for letter in "abcd"])
+    assert wrong == []
+    assert host_name() == own_name
 
 
 # A peer's

@@ -400,13 +400,64 @@ def test_asyncores_handle_error_patched_before_or_after_loading_is_called(
         "server.close()\n"
         "ours, theirs = smtpd.socket.socketpair()\n"
         "channel = smtpd.SMTPChannel(server, ours, '', map={})\n"
-        "print(channel._smtpd.is_stock(channel, 'handle_error'))\n"
+        "print(channel._smtpd.has_own_handle_error(channel))\n"
         "channel.handle_error()\n"
         "channel.close()\n"
         "theirs.close()\n"
     )
     assert fresh(program).splitlines() == [
         "<class 'smtpd_compat.SMTPServer'>",
-        "False",
+        "True",
         "<class 'smtpd_compat.SMTPChannel'>",
     ]
+
+
+# Threads
+
+
+def test_the_package_is_imported_while_other_threads_import() -> None:
+    program = (
+        "import sys, threading, types\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "done = False\n"
+        "def others():\n"
+        "    number = 0\n"
+        "    while not done:\n"
+        "        number += 1\n"
+        "        sys.modules[f'other{number % 500}'] = types\n"
+        "        sys.modules.pop(f'other{(number + 250) % 500}', None)\n"
+        "threads = [threading.Thread(target=others) for _ in range(3)]\n"
+        "for thread in threads: thread.start()\n"
+        "try:\n"
+        "    for _ in range(50):\n"
+        "        sys.modules.pop('smtpd_compat', None)\n"
+        "        import smtpd_compat\n"
+        "finally:\n"
+        "    done = True\n"
+        "    for thread in threads: thread.join()\n"
+        "print(smtpd_compat.__version__)\n"
+    )
+    assert fresh(program) == "Python SMTP proxy version 0.3\n"
+
+
+def test_names_are_loaded_by_many_threads_at_once() -> None:
+    program = (
+        "import sys, threading\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "import smtpd_compat\n"
+        "names = sorted(set(dir(smtpd_compat)) - {'EMPTYSTRING'})\n"
+        "everyone = threading.Barrier(12)\n"
+        "found = []\n"
+        "def look(first):\n"
+        "    everyone.wait()\n"
+        "    for name in names[first:] + names[:first]:\n"
+        "        found.append((name, getattr(smtpd_compat, name)))\n"
+        "threads = [threading.Thread(target=look, args=(5 * i % len(names),))\n"
+        "           for i in range(12)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "assert len(found) == 12 * len(names), len(found)\n"
+        "assert len({(name, id(thing)) for name, thing in found}) == len(names)\n"
+        "print('same')\n"
+    )
+    assert fresh(program) == "same\n"

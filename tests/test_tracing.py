@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ import smtpd_compat
 from smtpd_compat import _tracing
 from tests.support.conversing import FAILED, MESSAGE, OK
 from tests.support.keeping import Server
+from tests.support.loops import LOOPS
 from tests.support.serving import serving
 from tests.support.talking import connected
 
@@ -91,17 +94,6 @@ def test_what_a_stream_has_no_characters_for_is_shown_with_escapes(
     assert stream.read() == f"{shown}\nbefore {shown.split()[1]}\n['plain'] 5\n"
 
 
-def test_a_stream_that_fails_may_be_passed_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    closed = io.StringIO()
-    closed.close()
-    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", closed)
-    _tracing.trace_if_possible("said")
-    with pytest.raises(ValueError, match="closed"):
-        _tracing.trace("said")
-
-
 def test_nothing_is_traced_unless_somebody_assigned_a_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -162,3 +154,153 @@ def test_a_failure_that_cannot_be_logged_as_it_is_does_no_harm(
         assert client.replies(5)[-1] == FAILED
         assert client.say(b"NOOP") == OK
     assert type(error).__name__ in log.text
+
+
+# What cannot be written
+
+
+class _Full(io.StringIO):
+    """A stream on a disk that is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class _Strange(io.StringIO):
+    """A user's own stream, with a mistake."""
+
+    def write(self, text: str) -> int:
+        raise KeyError(text)
+
+
+def _closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+BROKEN = pytest.mark.parametrize(
+    "broken", [_Full, _Strange, _closed], ids=["full", "strange", "closed"]
+)
+
+
+class _Fails(smtpd_compat.SMTPServer):
+    def process_message(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError("no")
+
+
+@LOOPS
+@BROKEN
+def test_what_cannot_be_traced_or_logged_is_dropped(
+    broken: Any, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", broken())
+    monkeypatch.setattr(sys, "stdout", broken())
+    monkeypatch.setattr(sys, "stderr", broken())
+    with serving(_Fails, loop=loop) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                client.send(b"HELO x\r\n" + MESSAGE)
+                assert client.replies(5)[-1] == FAILED
+                assert client.say(b"NOOP") == OK
+
+
+@LOOPS
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_server_without_output_serves(
+    stream: str, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pythonw and daemons have none."""
+    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", None)
+    monkeypatch.setattr(sys, stream, None)
+    with serving(_Fails, loop=loop) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert client.replies(5)[-1] == FAILED
+        assert client.say(b"NOOP") == OK
+
+
+@LOOPS
+@pytest.mark.parametrize("error", [OSError("full"), KeyError("mine")])
+def test_a_log_of_ones_own_that_raises_does_not_end_the_server(
+    error: Exception, loop: Any
+) -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def log_info(self, message: str, type: str = "info") -> None:
+            raise error
+
+    class Logs(_Fails):
+        channel_class = Channel
+        errors: tuple[str, ...] = ()
+
+        def log_info(self, message: str, type: str = "info") -> None:
+            self.errors += (type,)
+            raise error
+
+        def handle_accepted(self, conn: Any, addr: Any) -> None:
+            super().handle_accepted(conn, addr)
+            if not self.errors:
+                raise ValueError("once")
+
+    with serving(Logs, loop=loop) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                client.send(b"HELO x\r\n" + MESSAGE)
+                assert client.replies(5)[-1] == FAILED
+                assert client.say(b"NOOP") == OK
+    assert server.errors == ("error",)
+
+
+def test_a_connection_that_fails_is_closed_though_its_log_raises() -> None:
+    """asyncore logs first, and closes then."""
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def log_info(self, message: str, type: str = "info") -> None:
+            raise KeyError("mine")
+
+        def send(self, data: bytes) -> int:
+            if data.startswith(b"250"):
+                raise OSError(errno.EIO, "a cable was pulled")
+            return super().send(data)
+
+    class Serves(Server):
+        channel_class = Channel
+
+    with serving(Serves) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                client.send(b"HELO x\r\n")
+                assert client.rest() == b""
+
+
+@pytest.mark.parametrize("log", ["log", "log_info"])
+@BROKEN
+def test_what_a_handler_logs_costs_no_mail(
+    broken: Any, log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Logs(Server):
+        def process_message(self, *args: Any, **kwargs: Any) -> Any:
+            getattr(self, log)("a line")
+            return super().process_message(*args, **kwargs)
+
+        log_info = smtpd_compat.SMTPServer.log_info
+
+    monkeypatch.setattr(sys, "stdout", broken())
+    monkeypatch.setattr(sys, "stderr", broken())
+    with serving(Logs) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert client.replies(5)[-1] == OK
+    assert len(server.messages) == 1
+
+
+def test_exitnow_of_a_log_leaves_the_loop() -> None:
+    class Leaves(smtpd_compat.SMTPServer):
+        def log_info(self, message: str, type: str = "info") -> None:
+            raise smtpd_compat.asyncore.ExitNow("enough")
+
+    server = Leaves(("127.0.0.1", 0), None, map={})
+    try:
+        raise ValueError("no")
+    except ValueError:
+        with pytest.raises(smtpd_compat.asyncore.ExitNow):
+            server.handle_error()
+    server.close()

@@ -242,7 +242,7 @@ class Stream:
                     recover = partial(self._recover, channel, self.last_pushed)
                     if not is_answered_later:
                         self.last_pushed = b""
-                    if not self.is_stock(channel, "handle_error"):
+                    if self.has_own_handle_error(channel):
                         # asyncore calls it, and it has its say before we answer.
                         if not is_answered_later:
                             self.hold_for(channel, recover)
@@ -357,6 +357,13 @@ class Stream:
     def is_stock(self, channel: SMTPChannel, name: str) -> bool:
         """Whether the channel's method *name* is neither overridden nor patched."""
         return getattr(getattr(channel, name), "__func__", None) in self.stock
+
+    def has_own_handle_error(self, channel: Any) -> bool:
+        """Whether ``handle_error`` is overridden, or patched here or in asyncore."""
+        return not (
+            self.is_stock(channel, "handle_error")
+            and is_asyncores(asyncore.dispatcher.handle_error)
+        )
 
 
 def stock_methods(cls: type) -> frozenset[FunctionType]:

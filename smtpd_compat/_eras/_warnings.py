@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import suppress
 from functools import partial
 
 import smtpd_compat
@@ -83,10 +84,12 @@ def _warn(
     module = module or filename  # for None, nothing would be shown
     try:
         warnings.warn_explicit(text, category, filename, line, module, registry)
-    except DeprecationWarning:
-        # A filter makes an error of it, which would refuse mail in the middle of a
-        # conversation.  So it is only shown.
-        warnings.showwarning(text, category, filename, line)
+    except Exception as error:  # noqa: BLE001 - or mail would be refused for it
+        # Where a filter makes an error of it, it is only shown; where it cannot be
+        # shown, it is lost.
+        if isinstance(error, DeprecationWarning):
+            with suppress(Exception):
+                warnings.showwarning(text, category, filename, line)
 
 
 def _name(thing: Any) -> str:

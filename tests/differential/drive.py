@@ -71,6 +71,17 @@ class _Conn(socket.socket):
         return self.peer
 
 
+class _Stream(io.StringIO):
+    """A stream whose reader may have gone."""
+
+    is_broken = False
+
+    def write(self, text: str) -> int:
+        if self.is_broken:
+            raise BrokenPipeError("nobody reads this")
+        return super().write(text)
+
+
 class Bench:
     """Holds sessions with *module*: the original, or what stands in its place.
 
@@ -80,6 +91,7 @@ class Bench:
         module's own.
     :param channel: makes the channels' class out of the channel kind's.
     :param server: makes the servers' class out of the handler kind's.
+    :param stream: makes DEBUGSTREAM out of the session's.
     """
 
     def __init__(
@@ -88,11 +100,13 @@ class Bench:
         channel_base: Callable[[Any], Any] = lambda cls: cls,
         channel: Callable[[Any], Any] = lambda cls: cls,
         server: Callable[[Any], Any] = lambda cls: cls,
+        stream: Callable[[Any, Transcript], Any] = lambda stream, transcript: stream,
     ) -> None:
         self._module = module
         self._channel_base = channel_base(module.SMTPChannel)
         self._amended_channel = channel
         self._amended_server = server
+        self._amended_stream = stream
         self._servers: dict[str, Any] = {}
         self._channels: dict[str, Any] = {}
         self._map: dict[int, Any] = {}
@@ -116,14 +130,14 @@ class Bench:
         """Hold *session*."""
         transcript = Transcript()
         server = self._server(session, transcript)
-        trace = io.StringIO()
-        printed = io.StringIO()
+        trace = _Stream()
+        printed = _Stream()
         silent = self._module.DEBUGSTREAM
         if session.traced:
-            self._module.DEBUGSTREAM = trace
+            self._module.DEBUGSTREAM = self._amended_stream(trace, transcript)
         try:
             with contextlib.redirect_stdout(printed):
-                self._converse(server, session, transcript)
+                self._converse(server, session, transcript, (trace, printed))
         finally:
             self._module.DEBUGSTREAM = silent
         transcript.trace = trace.getvalue()
@@ -154,13 +168,21 @@ class Bench:
         server.transcript = channel.transcript = transcript
         return server
 
-    def _converse(self, server: Any, session: Session, transcript: Transcript) -> None:
+    def _converse(
+        self,
+        server: Any,
+        session: Session,
+        transcript: Transcript,
+        streams: tuple[_Stream, ...],
+    ) -> None:
         far_end, near_end = socket.socketpair()
         conn = _Conn(near_end.family, near_end.type, 0, near_end.detach())
         conn.peer = session.peer
         far_end.setblocking(False)
         with far_end, conn:
             server.handle_accepted(conn, session.peer)
+            for stream in streams:
+                stream.is_broken = session.unwritable
             channel = server.channel = next(iter(self._map.values()))
             sent: list[bytes] = []
             try:

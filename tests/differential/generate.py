@@ -53,6 +53,7 @@ def session(rng: random.Random) -> Session:
         handler="none" if rng.random() < 0.5 else rng.choice(handlers.HANDLERS),
         channel=channel,
         traced=rng.random() < 0.25,
+        unwritable=rng.random() < 0.05,
         peer=_pick(rng, (IPV4, 8), (IPV6, 1), (UNIX, 1)),
     )
 

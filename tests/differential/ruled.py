@@ -9,6 +9,11 @@ _LEFT = (HELLO, b"MAIL FROM:<a@b> SIZE=1", b"RCPT TO:<c@d>", b"DATA", b"x", b"."
 
 #: For each rule sessions which meet that rule.
 RULED: dict[str, tuple[Session, ...]] = {
+    "output that cannot be written": (
+        said(*TO_DATA, *MESSAGE, *AGAIN, traced=True, unwritable=True),
+        sent(b"HELO x\r\nNOOP\r\n", traced=True, unwritable=True, decode_data=True),
+        said(*TO_DATA, *MESSAGE, handler="debugging", traced=True, unwritable=True),
+    ),
     "unknown commands in command_size_limits": (said(HELLO, b"FOO"),),
     "a handler that fails": tuple(
         said(*TO_DATA, *MESSAGE, *AGAIN, handler=handler, decode_data=decode_data)

@@ -23,6 +23,7 @@ RULES = (
     + amendments.ABOVE
     + server_amendments.OF_ALL
     + server_amendments.OF_RELAYS
+    + server_amendments.OF_STREAMS
 )
 
 #: The names of all rules.
@@ -45,4 +46,10 @@ def amended(original: Any) -> Bench:
         relay = (server_amendments.Relay,) if hasattr(cls, "_deliver") else ()
         return type(cls.__name__, (*relay, *server_amendments.OF_ALL, cls), {})
 
-    return Bench(original, channel_base=below, channel=above, server=server)
+    return Bench(
+        original,
+        channel_base=below,
+        channel=above,
+        server=server,
+        stream=server_amendments.Written,
+    )

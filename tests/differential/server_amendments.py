@@ -9,6 +9,7 @@ import re
 import sys
 from typing import Any
 
+from .sessions import Transcript
 from .survivals import Rule
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -122,6 +123,31 @@ class Relay(Rule):
         return text.encode("latin-1") if isinstance(data, bytes) else text
 
 
+class Unwritten(Rule):
+    """What cannot be written to the debug stream is dropped."""
+
+    row = "output that cannot be written"
+    number = 2
+
+
+class Written:
+    """A debug stream on which every write succeeds."""
+
+    def __init__(self, stream: Any, transcript: Transcript) -> None:
+        self._stream = stream
+        self._transcript = transcript
+
+    def write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except OSError:
+            if Unwritten.row not in self._transcript.rules:
+                self._transcript.rules.append(Unwritten.row)
+
+    def flush(self) -> None:
+        pass
+
+
 #: Of every server.
 OF_ALL: tuple[type[Rule], ...] = (
     _FourArguments,
@@ -134,3 +160,6 @@ OF_RELAYS: tuple[type[Rule], ...] = (
     _EmptyPeerRelayed,
     _BareLineEndsRelayed,
 )
+
+#: Of the debug stream, by way of `Written`.
+OF_STREAMS: tuple[type[Rule], ...] = (Unwritten,)

@@ -25,7 +25,8 @@ class Session:
 
     ``segments`` arrive one after the other, each after the answer to the one before.
     ``handler`` and ``channel`` are names in `handlers` and `channels`.  ``traced``
-    gives DEBUGSTREAM a stream that listens.
+    gives DEBUGSTREAM a stream that listens.  ``unwritable`` makes that stream, and
+    standard output, fail.
     """
 
     segments: tuple[bytes, ...]
@@ -35,6 +36,7 @@ class Session:
     handler: str = "none"
     channel: str = "plain"
     traced: bool = False
+    unwritable: bool = False
     peer: Peer = IPV4
 
     def to_json(self) -> str:

@@ -273,4 +273,4 @@ def _is_programs(error: Exception) -> bool:
     code = trace.tb_frame.f_code
     if code.co_filename in (channels.__file__, handlers.__file__):
         return True
-    return code.co_name in ("process_message", "push")
+    return code.co_name in ("process_message", "push", "write")

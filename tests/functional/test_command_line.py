@@ -63,6 +63,43 @@ def test_signal_in_the_middle_of_a_message_ends_the_server_quietly(signum: int) 
             assert server.stop(signum) == (0, "", "")
 
 
+# Output
+
+
+@pytest.mark.parametrize(
+    "broken", [("stdout",), ("stderr",), ("stdout", "stderr")], ids=" and ".join
+)
+def test_broken_output_does_not_end_the_server(broken: tuple[str, ...]) -> None:
+    """A terminal that is closed, say, or the reader of a pipe that has gone."""
+    with server_process("-n", "-d", "-c", "DebuggingServer") as server:
+        for name in broken:
+            getattr(server.process, name).close()
+        for _ in range(2):
+            with connected(server) as client:
+                client.helo("x")
+                client.mail("a@b")
+                client.rcpt("c@d")
+                said = 451 if "stdout" in broken else 250
+                assert client.data("text\n")[0] == said
+                assert client.noop()[0] == 250
+        server.process.send_signal(signal.SIGTERM)
+        # What has not been closed is read to its end.
+        for name in {"stdout", "stderr"}.difference(broken):
+            with getattr(server.process, name) as stream:
+                stream.read()
+        assert server.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments, status", [(["-h"], 0), (["-V"], 0), (["x"], 1)])
+def test_usage_that_cannot_be_written_leaves_the_status_as_it_is(
+    arguments: list[str], status: int
+) -> None:
+    with open("/dev/full", "wb") as full:
+        process = start([*COMMAND, *arguments], stdout=full, stderr=full)
+    assert process.wait(PATIENCE) == status
+
+
 # Options
 
 
