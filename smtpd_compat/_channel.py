@@ -349,17 +349,20 @@ class SMTPChannel(
 
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         """Leave the socket map."""
-        self._smtpd.changed(self)
+        poller = self._smtpd.poller
+        if poller is not None:
+            poller.leaves(self._fileno)
         asynchat.async_chat.del_channel(self, map)
 
     def close(self) -> None:
         """Close the connection."""
+        descriptor = self._fileno
         self._smtpd.close(self)
         asynchat.async_chat.close(self)
         server = self.__dict__.get("smtp_server")
         closed = getattr(server, "_smtpd_channel_closed", None)
         if closed is not None:
-            closed()
+            closed(descriptor)
 
 
 # In subclasses that never call __init__

@@ -7,8 +7,12 @@ dispatchers may change their minds unseen, and are asked as asyncore asks them.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
+from contextlib import suppress
+from itertools import islice
 
 from ._asyncore import asyncore
 from ._channel import SMTPChannel
@@ -16,6 +20,7 @@ from ._settings import setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
     from typing import Any
 
@@ -28,11 +33,27 @@ _ACCEPT_RETRY = 0.5
 #: Seconds between two looks for idle clients, at the least.
 _SWEEP_PAUSE = 0.1
 
-#: A channel that leaves these alone says itself when it has changed.
-_TELLING = ("readable", "writable", "initiate_send", "del_channel", "close_when_done")
+#: Seconds between two attempts at having something better than poll.
+_MAKESHIFT_PAUSE = 1.0
 
-#: The loops that run now; two over one map where a handler runs a loop of its own.
-_running: list[_Watch] = []
+#: ``selectors.EVENT_READ`` and ``EVENT_WRITE``; that module is imported when needed.
+_READ, _WRITE = 1, 2
+
+#: A channel that leaves these alone says itself when it has changed.
+_NOTIFYING = ("readable", "writable", "initiate_send", "del_channel", "close_when_done")
+
+
+class _OfThread(threading.local):
+    """What each thread has of its own."""
+
+    def __init__(self) -> None:
+        #: By the ``id`` of their maps: those that run, and one that may run again.
+        self.pollers: dict[int, _Poller] = {}
+        #: Whether the loop is to be left when nothing is being handled.
+        self.is_interrupted = False
+
+
+_of_thread = _OfThread()
 
 
 def loop(
@@ -51,153 +72,244 @@ def loop(
     """
     if map is None:
         map = asyncore.socket_map
-    watch = _Watch(map)
-    _running.append(watch)
+    poller = _poller_of(map)
+    poller.loops += 1
     try:
         while map and (count is None or count > 0):
-            watch.turn(timeout)
+            poller.turn(timeout)
             if count is not None:
                 count -= 1
-    except PermissionError:
-        # A regular file, which epoll refuses and poll reports as always ready.
-        if not watch.refused:
-            raise
-        asyncore.loop(timeout, True, map, count)  # type: ignore[arg-type]
     finally:
-        watch.end()
+        poller.loops -= 1
+        # Otherwise it is kept: a program that calls loop(count=1) again and again
+        # would make an epoll each time, and find no descriptor for it some time.
+        if not map and not poller.loops:
+            _of_thread.pollers.pop(id(map), None)
+            poller.close()
 
 
-class _Watch:
+def _poller_of(map: dict[int, Any]) -> _Poller:
+    """This thread's poller for *map*; a nested loop shares that of the outer one."""
+    pollers = _of_thread.pollers
+    poller = pollers.get(id(map))
+    if poller is None:
+        for key, other in list(pollers.items()):
+            if not other.loops:
+                del pollers[key]
+                other.close()
+        poller = pollers[id(map)] = _Poller(map)
+    return poller
+
+
+def interrupt() -> None:
+    """Have this thread's loop raise KeyboardInterrupt before it next waits.
+
+    For signal handlers: what is being handled when the signal comes is handled to its
+    end.  Where no loop runs, or it waits, this raises the exception.
+    """
+    running = [poller for poller in _of_thread.pollers.values() if poller.loops]
+    if not running or any(poller.is_waiting for poller in running):
+        raise KeyboardInterrupt
+    _of_thread.is_interrupted = True
+
+
+class _Poller:
     """What a selector watches for the dispatchers in a socket map."""
 
     def __init__(self, map: dict[int, Any]) -> None:
         import selectors
 
-        self._read = selectors.EVENT_READ
-        self._write = selectors.EVENT_WRITE
-        self._new_selector = selectors.DefaultSelector
-        self._selector = self._new_selector()
-        self.is_select = isinstance(self._selector, selectors.SelectSelector)
+        self._selectors = selectors
         self._map = map
+        self._thread = threading.get_ident()
+        #: How many calls of `loop` use it.
+        self.loops = 0
+        self.is_waiting = False
+        self._turns = 0
         self._watched: dict[int, Any] = {}
         self._sockets: dict[int, Any] = {}
         self._events: dict[int, int] = {}
         #: Those that are asked in every turn.
         self._asked: dict[int, Any] = {}
         #: The descriptors of those to which something happened.
-        self._changed: list[int] = []
+        self._changed: set[int] = set()
+        #: Tells which one, by descriptor, is to be asked again.
+        self.notify = self._changed.add
+        #: Another poller has taken some of these channels, which tell that one now.
+        self.is_displaced = False
         self._accept_later = False
         #: Seconds until some server is to look for idle clients.
         self._sweep_after: float | None = None
-        #: Whether the selector would not take a descriptor.
-        self.refused = False
+        self._open()
+
+    def _open(self) -> None:
+        """Make a selector, the best there is."""
+        self._process = os.getpid()
+        self._better_after: float | None = None
+        try:
+            self._selector: Any = self._selectors.DefaultSelector()
+        except OSError:  # no descriptor left
+            self._make_do()
+
+    def _make_do(self) -> None:
+        self._selector = make_do()
+        self._better_after = time.monotonic() + _MAKESHIFT_PAUSE
+
+    def _watch_all_anew(self) -> None:
+        self._events.clear()
+        self._changed.update(self._watched)
+
+    @property
+    def is_select(self) -> bool:
+        """Whether it cannot hold more descriptors than select can."""
+        return isinstance(self._selector, self._selectors.SelectSelector)
 
     def turn(self, timeout: float | None) -> None:
         """Wait until something can be read or written, and have it done."""
-        self._look()
+        self._turns += 1
+        turn = self._turns
+        self.refresh()
         if self._accept_later:
             timeout = _ACCEPT_RETRY if timeout is None else min(timeout, _ACCEPT_RETRY)
         if self._sweep_after is not None:
             after = self._sweep_after
             timeout = after if timeout is None else min(timeout, after)
         started = time.monotonic()
-        ready = self._selector.select(timeout)
+        self.is_waiting = True
+        try:
+            if _of_thread.is_interrupted:
+                _of_thread.is_interrupted = False
+                raise KeyboardInterrupt
+            ready = self._selector.select(timeout)
+        finally:
+            self.is_waiting = False
         if not ready and (timeout is None or time.monotonic() - started < timeout / 2):
             self._start_afresh()
         for key, events in ready:
             fd = key.fd
-            self._changed.append(fd)
+            self._changed.add(fd)
             dispatcher = self._watched.get(fd)
-            if dispatcher is None:  # a handler has run a loop of its own
+            if dispatcher is None:
                 continue
-            if events & self._read and self._map.get(fd) is dispatcher:
+            if events & _READ and self._map.get(fd) is dispatcher:
                 asyncore.read(dispatcher)
-            if events & self._write and self._map.get(fd) is dispatcher:
+            if turn != self._turns:
+                break  # a handler has run a loop, which may have served the others
+            if events & _WRITE and self._map.get(fd) is dispatcher:
                 asyncore.write(dispatcher)
+            if turn != self._turns:
+                break
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Watch nothing any more."""
-        _running.remove(self)
-        self._forget_all()
+        for fd in list(self._watched):
+            self.forget(fd)
         self._selector.close()
-        for watch in _running:
-            if watch._map is self._map:
-                watch._forget_all()
 
     def _start_afresh(self) -> None:
         """Register everything anew.
 
         A socket that was closed here while a forked child still holds it is reported
-        to epoll for ever, and nothing but this takes it out.
+        to epoll for ever, and nothing but this takes it out.  The new selector is made
+        first: another thread might take the descriptor that the old one gives back.
         """
-        self._selector.close()
-        self._selector = self._new_selector()
-        self._events.clear()
-        self._changed.extend(self._watched)
+        old = self._selector
+        self._open()
+        old.close()
+        self._watch_all_anew()
 
-    def _look(self) -> None:
+    def refresh(self) -> None:
         """Find out who wants what."""
+        if self._process != os.getpid() or (
+            self._better_after is not None and time.monotonic() > self._better_after
+        ):
+            # A forked child would share an epoll with its parent.
+            self._start_afresh()
+        if self.is_displaced:
+            self.is_displaced = False
+            for fd in list(self._watched):
+                self.forget(fd)
         self._accept_later = False
         self._sweep_after = None
-        for fd in list(self._asked):
-            self._ask(fd)
-        while self._changed:
-            self._ask(self._changed.pop())
+        self._ask(self._asked)
+        # Now that those which left are known, so are those which came: a dict has them
+        # at its end.  One look there also tells whether the numbers tell the truth.
+        came = max(1, len(self._map) - len(self._watched))
+        try:
+            newest = list(islice(reversed(self._map), came))
+        except (TypeError, RuntimeError):  # no dict, or changed by another thread
+            newest = []
+        self._ask(fd for fd in newest if self._map.get(fd) is not self._watched.get(fd))
         if len(self._map) != len(self._watched):
-            for fd in self._map.keys() ^ self._watched.keys():
-                self._ask(fd)
+            self._ask(set(self._map).symmetric_difference(self._watched))
 
-    def _ask(self, fd: int) -> None:
+    def _ask(self, descriptors: Iterable[int]) -> None:
+        """Ask these, and those to which something has happened, what they want."""
+        self._changed.update(descriptors)
+        while self._changed:
+            self.update_interest(self._changed.pop())
+
+    def update_interest(self, fd: int) -> None:
+        """Ask the dispatcher at *fd* what it wants, and watch for that."""
         dispatcher = self._map.get(fd)
         # One that connects again often gets its old descriptor again.
         socket = getattr(dispatcher, "socket", None)
         if dispatcher is not self._watched.get(fd) or socket is not self._sockets.get(
             fd
         ):
-            self._forget(fd)
+            self.forget(fd)
             if dispatcher is not None:
-                self._adopt(fd, dispatcher)
+                self.register(fd, dispatcher)
                 self._sockets[fd] = socket
         if dispatcher is None:
             return
-        events = 0
-        if dispatcher.readable():
-            events |= self._read
-        elif dispatcher.accepting:
-            self._accept_later = True
-        idle_timeout = setting(dispatcher, "idle_timeout")
-        if dispatcher.accepting and idle_timeout is not None:
-            after = max(idle_timeout / 10, _SWEEP_PAUSE)
-            self._sweep_after = min(after, self._sweep_after or 30.0)
-        if dispatcher.writable() and not dispatcher.accepting:
-            events |= self._write
+        reads, writes = _wants(dispatcher)
+        if dispatcher.accepting:
+            self._accept_later = self._accept_later or not reads
+            idle_timeout = setting(dispatcher, "idle_timeout")
+            if idle_timeout is not None:
+                after = max(idle_timeout / 10, _SWEEP_PAUSE)
+                self._sweep_after = min(after, self._sweep_after or 30.0)
+        events = reads * _READ | writes * _WRITE
         # Asking may have closed it.
         if self._map.get(fd) is dispatcher and events != self._events.get(fd, 0):
-            self._set_events(fd, events)
+            self._set_events(fd, dispatcher, events)
 
-    def _adopt(self, fd: int, dispatcher: Any) -> None:
+    def register(self, fd: int, dispatcher: Any) -> None:
+        """Keep *dispatcher*, which is new at *fd*."""
         self._watched[fd] = dispatcher
         if isinstance(dispatcher, SMTPChannel) and all(
-            dispatcher._smtpd.is_stock(dispatcher, name) for name in _TELLING
+            dispatcher._smtpd.is_stock(dispatcher, name) for name in _NOTIFYING
         ):
-            dispatcher._smtpd.on_change = self._changed.append
+            other = dispatcher._smtpd.poller
+            if other is not None and other is not self:
+                other.is_displaced = True
+            dispatcher._smtpd.poller = self
         else:
             self._asked[fd] = dispatcher
 
-    def _forget(self, fd: int) -> None:
+    def leaves(self, fd: int) -> None:
+        """A channel leaves the map, and its socket is still open.
+
+        Closed first, it would stay in the epoll where a forked child holds it as well,
+        and what is reported of it would be taken for the next one's at its descriptor.
+        """
+        if threading.get_ident() == self._thread:
+            self.forget(fd)
+        else:
+            self.notify(fd)
+
+    def forget(self, fd: int) -> None:
+        """Watch *fd* no more."""
         dispatcher = self._watched.pop(fd, None)
-        if isinstance(dispatcher, SMTPChannel):
-            dispatcher._smtpd.on_change = None
+        if isinstance(dispatcher, SMTPChannel) and dispatcher._smtpd.poller is self:
+            dispatcher._smtpd.poller = None
         self._asked.pop(fd, None)
         self._sockets.pop(fd, None)
         if self._events.pop(fd, 0):
             self._selector.unregister(fd)
 
-    def _forget_all(self) -> None:
-        for fd in list(self._watched):
-            self._forget(fd)
-
-    def _set_events(self, fd: int, events: int) -> None:
+    def _set_events(self, fd: int, dispatcher: Any, events: int) -> None:
         before = self._events.pop(fd, 0)
         try:
             if not events:
@@ -207,14 +319,61 @@ class _Watch:
             else:
                 self._selector.register(fd, events)
         except PermissionError:
-            self.refused = True
-            raise
+            # A regular file: epoll refuses it, and poll calls it always ready.
+            self._selector.close()
+            self._make_do()
+            self._watch_all_anew()
         except (OSError, ValueError):
             # Closed without leaving the map; asyncore's poll hears of it like this.
-            self._map[fd].handle_close()
-            return
-        if events:
-            self._events[fd] = events
+            _tell_of_close(dispatcher)
+        else:
+            if events:
+                self._events[fd] = events
+
+
+def make_do() -> Any:
+    """A selector that needs no descriptor of its own, and takes any file."""
+    import selectors
+
+    return getattr(selectors, "PollSelector", selectors.SelectSelector)()
+
+
+def _wants(dispatcher: Any) -> tuple[bool, bool]:
+    """Whether *dispatcher* is to be watched for reading, and for writing."""
+    reads = bool(dispatcher.readable()) and not _is_paused(dispatcher)
+    return reads, bool(dispatcher.writable()) and not dispatcher.accepting
+
+
+def _is_paused(dispatcher: Any) -> bool:
+    """Whether *dispatcher* is a server that cannot accept for now."""
+    # A test's stand-in may have every name, but its class has not.
+    is_paused = getattr(type(dispatcher), "_smtpd_is_paused", None)
+    return is_paused is not None and bool(is_paused(dispatcher))
+
+
+def wait_for_others(server: Any, map: dict[int, Any], seconds: float) -> None:
+    """Wait until another dispatcher has something to do, at most *seconds*."""
+    with make_do() as selector:
+        for fd, dispatcher in list(map.items()):
+            reads, writes = (False, False)
+            if dispatcher is not server:
+                reads, writes = _wants(dispatcher)
+            if reads or writes:
+                with suppress(OSError, ValueError):  # closed, and still in the map
+                    selector.register(fd, reads * _READ | writes * _WRITE)
+        if selector.get_map():
+            selector.select(seconds)
+        else:  # which Windows does not wait for
+            time.sleep(seconds)
+
+
+def _tell_of_close(dispatcher: Any) -> None:
+    try:
+        dispatcher.handle_close()
+    except asyncore.ExitNow:
+        raise
+    except Exception:  # noqa: BLE001 - as asyncore does
+        dispatcher.handle_error()
 
 
 def select_cannot_hold(conn: Any, map: dict[int, Any]) -> bool:
@@ -226,7 +385,7 @@ def select_cannot_hold(conn: Any, map: dict[int, Any]) -> bool:
     while frame is not None:
         if frame.f_code is asyncore.poll.__code__:
             return True
-        if frame.f_code is _Watch.turn.__code__:
+        if frame.f_code is _Poller.turn.__code__:
             return bool(frame.f_locals["self"].is_select)
         frame = frame.f_back
     return False

@@ -12,7 +12,7 @@ from ._channel import SMTPChannel
 from ._eras._calls import every_interface, open_channel
 from ._eras._names import ForwardsToSocket
 from ._hosts import family_and_type
-from ._loop import select_cannot_hold
+from ._loop import select_cannot_hold, wait_for_others
 from ._settings import DATA_SIZE_DEFAULT, setting
 from ._tracing import (
     LogsIfPossible,
@@ -41,6 +41,12 @@ _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 #: Seconds before `accept` is tried again after that.
 _EXHAUSTED_PAUSE = 0.5
+
+#: Seconds of that for which a turn of asyncore's loop waits, at the most.
+_EXHAUSTED_WAIT = 0.1
+
+#: Seconds between two counts of the channels, at a limit.
+_COUNT_PAUSE = 0.5
 
 
 @public
@@ -103,6 +109,11 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     _map: dict[int, Any]
     _smtpd_crew: Crew | None = None
     _smtpd_accept_again = 0.0
+    #: Descriptors of the connections that were accepted and are not known to be closed.
+    _smtpd_open: set[int] | None = None
+    #: The size of the map when the channels were last counted in it.
+    _smtpd_counted_in = 0
+    _smtpd_count_again = 0.0
     _smtpd_sweep_again = 0.0
 
     def __init__(
@@ -197,6 +208,14 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
 
     def handle_read_event(self) -> None:
         """Accept; an error on the way is an error, not the end of this socket."""
+        if self._smtpd_is_paused():
+            # asyncore's loop would ask again only when something else happens, so it
+            # goes on watching this socket, which is ready all the time.  Here it gives
+            # way to the others instead of turning without a pause.
+            wait_for_others(self, self._map, _EXHAUSTED_WAIT)
+            if self._smtpd_is_paused():
+                return
+        self._smtpd_accept_again = 0.0
         try:
             super().handle_read_event()
         except OSError:
@@ -238,7 +257,10 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
                 said = f"cannot accept, will try again: {error}"
                 log_if_possible(self.log_info, said, "warning")
                 return None
-            if pair is None or not self._smtpd_is_full_for(pair[0]):
+            if pair is None:
+                return None
+            if not self._smtpd_is_full_for(pair[0]):
+                self._smtpd_opened().add(pair[0].fileno())
                 return pair
             _refuse(pair[0], b"421 Too many connections, try again later\r\n")
         return None
@@ -247,7 +269,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         """Whether to wait for connections; asked in every turn of the loop."""
         if self.idle_timeout is not None:
             self._smtpd_sweep()
-        return not self._smtpd_accept_again or self._smtpd_may_accept_again()
+        return True
 
     def handle_error(self) -> None:
         """Log the exception, and go on listening."""
@@ -256,32 +278,54 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         else:  # a patch, for all dispatchers
             super().handle_error()
 
-    def _smtpd_channel_closed(self) -> None:
-        """A channel has closed, and given back its descriptor."""
-        self._smtpd_accept_again = 0.0
+    def _smtpd_is_paused(self) -> bool:
+        """Whether it is too early to try again to accept."""
+        return (
+            self._smtpd_accept_again > 0.0
+            and time.monotonic() < self._smtpd_accept_again
+        )
 
-    def _smtpd_may_accept_again(self) -> bool:
-        if time.monotonic() < self._smtpd_accept_again:
-            return False
+    def _smtpd_opened(self) -> set[int]:
+        if self._smtpd_open is None:
+            self._smtpd_open = set()
+        return self._smtpd_open
+
+    def _smtpd_channel_closed(self, descriptor: Any) -> None:
+        """A channel has closed, and given back its *descriptor*."""
         self._smtpd_accept_again = 0.0
-        return True
+        self._smtpd_opened().discard(descriptor)
 
     def _smtpd_channels(self) -> list[Any]:
         return [
             entry
-            for entry in self._map.values()
+            for entry in list(self._map.values())
             if getattr(entry, "smtp_server", None) is self
         ]
 
     def _smtpd_is_full_for(self, conn: Any) -> bool:
         limit = setting(self, "connection_limit")
-        # Channels are counted only where there may be enough of them in the map.
         is_full = (
             limit is not None
-            and len(self._map) > limit
-            and len(self._smtpd_channels()) >= limit
+            and len(self._smtpd_opened()) >= limit
+            and self._smtpd_count() >= limit
         )
         return is_full or select_cannot_hold(conn, self._map)
+
+    def _smtpd_count(self) -> int:
+        """How many channels are open.
+
+        Those of other classes, and those taken out of the map by others, do not tell
+        when they close.  So they are counted in the map, but not for every client that
+        a full server refuses.
+        """
+        now = time.monotonic()
+        if len(self._map) != self._smtpd_counted_in or now > self._smtpd_count_again:
+            channels = self._smtpd_channels()
+            self._smtpd_open = {channel._fileno for channel in channels}
+            if all(isinstance(channel, SMTPChannel) for channel in channels):
+                self._smtpd_counted_in = len(self._map)
+                self._smtpd_count_again = now + _COUNT_PAUSE
+        return len(self._smtpd_opened())
 
     def _smtpd_sweep(self) -> None:
         """Close the channels that have been idle for too long."""

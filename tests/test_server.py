@@ -7,9 +7,9 @@ import errno
 import os
 import smtplib
 import socket
+import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -22,7 +22,7 @@ from tests.support.fresh import fresh
 from tests.support.keeping import Channel, Server
 from tests.support.loops import LOOPS, own_loop_on_select, poll_loop
 from tests.support.serving import address, looping, serving
-from tests.support.talking import Client, Stage, connected, on_stage
+from tests.support.talking import PATIENCE, Client, Stage, connected, on_stage
 
 # Starting
 
@@ -239,15 +239,10 @@ def connecting(stage: Stage) -> Client:
 
 class CountsAccepts(Server):
     accepts = 0
-    turns = 0
 
     def accept(self) -> Any:
         self.accepts += 1
         return super().accept()
-
-    def readable(self) -> bool:
-        self.turns += 1
-        return super().readable()
 
 
 @pytest.fixture
@@ -265,46 +260,27 @@ def test_without_descriptors_the_server_waits_and_goes_on(
     with on_stage(CountsAccepts, loop=loop) as stage, connecting(stage) as client:
         stage.turn()  # what is imported at first use is imported now
         client.reply()
-        with on_stage_of(stage, loop) as turn:
-            with Client(address(stage.server)) as waiting:
-                with no_descriptors_left() as give_back:
-                    stage.server.accepts = stage.server.turns = 0
-                    turn(0.01)
-                    assert stage.server.accepts == 1
-                    # It does not try in every turn, and the others are served.
-                    for _ in range(5):
-                        client.send(b"NOOP\r\n")
-                        turn(0.01)
-                        assert client.reply() == OK
-                    assert stage.server.accepts == 1
-                    clock[0] += 1
-                    turn(0.01)
-                    turn(0.01)
-                    assert stage.server.accepts == 2
-                    give_back()
-                turn(0.01)
-                assert not waiting.has_input()
+        with Client(address(stage.server)) as waiting:
+            with no_descriptors_left() as give_back:
+                stage.server.accepts = 0
+                stage.turn(timeout=0.01)
+                assert stage.server.accepts == 1
+                # It does not try in every turn, and the others are served.
+                for _ in range(5):
+                    client.send(b"NOOP\r\n")
+                    stage.turn(timeout=0.01)
+                    assert client.reply() == OK
+                assert stage.server.accepts == 1
                 clock[0] += 1
-                turn(0.01)
-                turn(0.01)
-                assert waiting.reply().startswith(b"220 ")
+                stage.turn(timeout=0.01)
+                assert stage.server.accepts == 2
+                give_back()
+            stage.turn(timeout=0.01)
+            assert not waiting.has_input()
+            clock[0] += 1
+            stage.turn(timeout=0.01)
+            assert waiting.reply().startswith(b"220 ")
         assert stage.server.errors == []
-
-
-@contextlib.contextmanager
-def on_stage_of(stage: Any, loop: Any) -> Iterator[Callable[[float], None]]:
-    """Turns of one and the same loop, since a new one may need a descriptor."""
-    if loop is not smtpd_compat.loop:
-        yield lambda timeout: stage.turn(timeout=timeout)
-        return
-    from smtpd_compat._loop import _running, _Watch
-
-    watch = _Watch(stage.map)
-    _running.append(watch)
-    try:
-        yield watch.turn
-    finally:
-        watch.end()
 
 
 @LOOPS
@@ -314,25 +290,60 @@ def test_without_descriptors_one_that_comes_free_is_used_at_once(
     with on_stage(CountsAccepts, loop=loop) as stage, connecting(stage) as client:
         stage.turn()
         client.reply()
-        with on_stage_of(stage, loop) as turn:
-            with Client(address(stage.server)) as waiting, no_descriptors_left():
-                turn(0.01)
-                assert not waiting.has_input()
-                client.send(b"QUIT\r\n")
-                for _ in range(4):
-                    turn(0.01)
-                assert waiting.reply().startswith(b"220 ")
+        with Client(address(stage.server)) as waiting, no_descriptors_left():
+            stage.turn(timeout=0.01)
+            assert not waiting.has_input()
+            client.send(b"QUIT\r\n")
+            stage.turn(4, timeout=0.01)
+            assert waiting.reply().startswith(b"220 ")
 
 
 @LOOPS
 def test_without_descriptors_the_loop_is_not_kept_busy(loop: Any) -> None:
     with on_stage(CountsAccepts, loop=loop) as stage:
         stage.turn()
-        with on_stage_of(stage, loop) as turn, Client(address(stage.server)):
+        with Client(address(stage.server)), no_descriptors_left():
+            stage.turn(timeout=0.01)
+            before = time.monotonic()
+            # Somebody waits to be accepted, and nothing happens.
+            stage.turn(timeout=0.1)
+            assert time.monotonic() - before > 0.08
+
+
+@pytest.mark.parametrize("timeout", [30.0, None])
+@LOOPS
+def test_without_descriptors_the_server_is_asked_again_though_nothing_else_happens(
+    loop: Any, timeout: Any
+) -> None:
+    """Another part of the program gives descriptors back, which nothing tells."""
+
+    def waits(map: dict[int, Any], **_: Any) -> None:
+        loop(map=map, timeout=timeout)
+
+    def fails(server: Any) -> None:
+        failed.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    failed = threading.Event()
+    with serving(Server, loop=waits) as server:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncore.dispatcher, "accept", fails)
+            waiting = Client(address(server))
+            assert failed.wait(PATIENCE)
+        with waiting:
+            assert waiting.reply().startswith(b"220 ")
+
+
+def test_two_servers_without_descriptors_do_not_keep_each_other_busy() -> None:
+    with on_stage(CountsAccepts) as stage:
+        other = CountsAccepts(("127.0.0.1", 0), None, map=stage.map)
+        stage.turn()
+        with Client(address(stage.server)), Client(address(other)):
             with no_descriptors_left():
-                turn(0.01)
+                stage.turn(timeout=0.01)
+                assert (stage.server.accepts, other.accepts) == (1, 1)
                 before = time.monotonic()
-                turn(0.1)  # somebody waits to be accepted, and nothing happens
+                stage.turn(timeout=30)
                 assert time.monotonic() - before > 0.08
 
 
@@ -433,6 +444,109 @@ def test_connections_beyond_the_limit_are_told_421(loop: Any) -> None:
                 assert stage.say(two, b"NOOP") == OK
                 assert stage.say(three, b"NOOP") == OK
         assert stage.server.errors == []
+
+
+class Plain(smtpd_compat.asynchat.async_chat):
+    """A conversation of somebody's own, which tells no server of its end."""
+
+    def __init__(self, server: Any, conn: Any, addr: Any, *args: Any, **_: Any) -> None:
+        super().__init__(conn, map=server._map)
+        self.smtp_server = server
+        self.set_terminator(b"\r\n")
+        self.push(b"220 plain\r\n")
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        pass
+
+    def found_terminator(self) -> None:
+        self.close()
+
+
+@LOOPS
+@pytest.mark.parametrize("channel", [Channel, Plain])
+@pytest.mark.parametrize("leaves", ["quits", "is closed", "is taken out", "vanishes"])
+def test_whoever_leaves_a_full_server_makes_room_at_once(
+    leaves: str, channel: Any, loop: Any
+) -> None:
+    class TakesTwo(Server):
+        connection_limit = 2
+        channel_class = channel
+
+    with on_stage(TakesTwo, loop=loop) as stage, contextlib.ExitStack() as cleanup:
+        clients = {}
+        for _ in range(6):
+            while len(stage.channels) < 2:
+                client = cleanup.enter_context(stage.connect())
+                clients[client.socket.getsockname()] = client
+            for _ in range(2):
+                with Client(address(stage.server)) as refused:
+                    assert stage.rest(refused).startswith(b"421 Too many")
+            first = stage.channels[0]
+            if leaves == "is closed":
+                first.close()
+            elif leaves == "is taken out":
+                stage.map.pop(first._fileno)
+                cleanup.callback(first.socket.close)
+            else:
+                where = first.socket.getpeername()
+                client = clients[where]
+                if leaves == "quits":
+                    client.send(b"QUIT\r\n")
+                else:
+                    client.vanish()
+                stage.until(lambda first=first: first not in stage.channels)
+        assert stage.server.errors == []
+
+
+def test_a_full_server_does_not_count_for_everyone_whom_it_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class TakesThree(Server):
+        connection_limit = 3
+        counts = 0
+
+        def _smtpd_channels(self) -> Any:
+            self.counts += 1
+            return super()._smtpd_channels()
+
+    tell(monkeypatch, lambda: 1.0)
+    with on_stage(TakesThree) as stage, contextlib.ExitStack() as cleanup:
+        for _ in range(3):
+            cleanup.enter_context(stage.connect())
+        for _ in range(20):
+            with Client(address(stage.server)) as refused:
+                assert stage.rest(refused).startswith(b"421 Too many")
+        assert stage.server.counts == 1
+
+
+def test_a_handle_accept_that_keeps_nobody_fills_no_server() -> None:
+    """Descriptors of connections that became no channel are no connections."""
+
+    class Picks(Server):
+        connection_limit = 2
+        kept = 0
+
+        def handle_accept(self) -> None:
+            pair = self.accept()
+            if pair is None:
+                return
+            self.kept += 1
+            if self.kept % 3:
+                self.held = [*getattr(self, "held", ()), pair[0].dup()]
+                pair[0].close()
+            else:
+                self.channel_class(self, *pair, map=self._map)
+
+    with on_stage(Picks) as stage:
+        for number in range(1, 10):
+            with Client(address(stage.server)) as client:
+                heard = stage.hear(client) if number % 3 == 0 else b""
+                stage.until(lambda number=number: stage.server.kept == number)
+                assert heard[:4] in (b"", b"220 ")
+                client.close()
+                stage.until(lambda: not stage.channels)
+        for held in stage.server.held:
+            held.close()
 
 
 def test_two_servers_in_one_map_count_their_own_connections() -> None:

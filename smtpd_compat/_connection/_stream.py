@@ -81,7 +81,7 @@ class Stream:
         "is_finished",
         "last_heard",
         "last_pushed",
-        "on_change",
+        "poller",
         "position",
         "unread",
     )
@@ -107,8 +107,8 @@ class Stream:
         self.last_pushed = b""
         #: When something was last received (`time.monotonic`); None if nobody asks.
         self.last_heard: float | None = None
-        #: Tells `smtpd_compat.loop`, by descriptor, which channel to ask again.
-        self.on_change: Callable[[int], None] | None = None
+        #: Of `smtpd_compat.loop`: what is to be told of changes, if anything.
+        self.poller: Any = None
 
     # For the protocol
 
@@ -257,8 +257,8 @@ class Stream:
             if unsent and channel.connected and self.send_gathered(channel) and unsent:
                 # What is left is the end of the connection, or a producer.
                 channel.initiate_send()
-            if self.on_change is not None:
-                self.on_change(channel._fileno)
+            if self.poller is not None:
+                self.poller.notify(channel._fileno)
 
     def _recover(self, channel: SMTPChannel, answered: bytes) -> None:
         try:
@@ -288,8 +288,8 @@ class Stream:
 
     def changed(self, channel: SMTPChannel) -> None:
         """Tell `smtpd_compat.loop` to ask again."""
-        if self.on_change is not None:
-            self.on_change(channel._fileno)
+        if self.poller is not None:
+            self.poller.notify(channel._fileno)
 
     # Output
 

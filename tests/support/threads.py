@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def in_threads(works: Sequence[Callable[[], object]]) -> None:
-    """Do each of *works* in a thread, all at once, and raise what one of them raises."""
+    """Do each of *works* in a thread, all at once; raise what one of them raises."""
     errors: list[BaseException] = []
     all_there = threading.Barrier(len(works))
 
