@@ -33,6 +33,9 @@ Programs assign to these names, which takes effect everywhere:
 
 ``DATA_SIZE_DEFAULT``
     Octets that a message may have where nothing else is said (`int`, 32 MiB).
+``asyncore``, ``asynchat``
+    The modules from whose classes these derive, with types for type checkers.  What
+    ``import asyncore`` finds on Python 3.12 and later has none.
 """
 
 # Programs assign to this namespace (``smtpd.DEBUGSTREAM = sys.stderr``,

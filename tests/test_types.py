@@ -207,11 +207,27 @@ def test_a_users_mistakes_are_found(errors: Any, version: str) -> None:
     assert set(lines) <= set(map(int, re.findall(r"\.py:(\d+):.* error:", said)))
 
 
+def as_typeshed(**imports: str) -> str:
+    """The program, with lines ``import KEY`` replaced."""
+    program = (PROGRAMS / "as_typeshed.py").read_text()
+    for name, line in imports.items():
+        assert f"import {name}\n" in program
+        program = program.replace(f"import {name}\n", f"{line}\n")
+    return program
+
+
 def test_what_passes_with_typesheds_smtpd_passes_with_this_package(errors: Any) -> None:
-    before = (PROGRAMS / "as_typeshed.py").read_text()
-    after = before.replace("import smtpd\n", "import smtpd_compat as smtpd\n")
-    assert before != after
-    assert errors("3.11", before=before, after=after) == ""
+    ours = as_typeshed(smtpd="import smtpd_compat as smtpd")
+    assert errors("3.11", before=as_typeshed(), after=ours) == ""
+
+
+def test_it_passes_on_3_13_too_if_asyncore_is_imported_from_here(errors: Any) -> None:
+    program = as_typeshed(
+        smtpd="import smtpd_compat as smtpd",
+        asyncore="from smtpd_compat import asyncore",
+        asynchat="from smtpd_compat import asynchat",
+    )
+    assert errors("3.13", program=program) == ""
 
 
 def test_this_package_passes_mypy_strict_without_types_of_asyncore(mypy: Any) -> None:
