@@ -18,7 +18,8 @@ class SourceDistribution(sdist):
             and path.suffix != ".pyc"
             and not any(part.startswith(".") for part in path.parts)
         }
-        files = {*files, *more, "tox.ini", "CHANGELOG.md"}
+        pages = {str(path) for path in Path().glob("*.md")}
+        files = {*files, *more, *pages, "tox.ini"}
         super().make_release_tree(base_dir, sorted(files))
 
 

@@ -4,7 +4,8 @@ import sys
 
 import smtpd_compat
 
-from ._commandline import main
+# By its full name, or after install_as_smtpd() `python -m smtpd` would import it anew.
+from smtpd_compat._commandline import main
 
 if __name__ == "__main__":
     # While the package was imported, this was "-m" still.

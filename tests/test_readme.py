@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.recipes.pages import PAGES, README, blocks
+
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
 DIFFERENCES = ROOT / "docs" / "differences.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 pytestmark = pytest.mark.skipif(
     not README.exists(), reason="README.md is not beside the tests"
@@ -55,3 +55,48 @@ def test_every_file_that_a_page_names_exists() -> None:
     assert named
     for path in named:
         assert (ROOT / path).exists(), path
+
+
+def test_the_readme_is_a_page() -> None:
+    assert README.stat().st_size <= 12 * 1024
+
+
+def anchors(text: str) -> set[str]:
+    """What links can name of a page: its headings, as GitHub writes them."""
+    headings = re.findall(r"(?m)^#+ (.*)$", re.sub("(?ms)^```.*?^```", "", text))
+    words = [re.sub(r"[^\w\- ]", "", heading).strip().lower() for heading in headings]
+    return {heading.replace(" ", "-") for heading in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = re.sub("(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match("https://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.is_file(), target
+        if anchor:
+            assert anchor in anchors(linked.read_text(encoding="utf-8")), target
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    for page in PAGES:
+        if page != README:
+            assert f"]({page.relative_to(ROOT).as_posix()}" in text, page.name
+
+
+def test_the_commands_for_a_fresh_machine_are_two_lines_for_ci() -> None:
+    """`.ci/run` runs them, each in a fresh copy."""
+    lines = [
+        line
+        for block in blocks()
+        if block.page == README and block.language == "sh"
+        for line in block.text.splitlines()
+        if line.startswith("python3 -m venv ")
+    ]
+    server, tests = lines
+    assert "-c DebuggingServer localhost:1025" in server
+    assert tests.endswith("pytest")

@@ -8,7 +8,7 @@ It measures this package on both interpreters, the original ``smtpd`` on 3.11,
 ``standard-smtpd`` on 3.13, ``aiosmtpd`` on both, and two floors: a do-nothing
 asyncore server that only sends the right replies, and postfix's ``smtp-sink`` where
 it is installed.  What is missing is named and left out.  ``--help`` lists the rest:
-one workload or one server alone, the figures as JSON, the README's table.
+one workload or one server alone, the figures as JSON, the tables of docs/speed.md.
 
 The method
 ----------

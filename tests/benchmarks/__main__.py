@@ -65,7 +65,7 @@ def _arguments() -> argparse.Namespace:
         "--from-json", metavar="FILE", help="measure nothing, report what FILE holds"
     )
     parser.add_argument(
-        "--markdown", action="store_true", help="print the README's tables"
+        "--markdown", action="store_true", help="print the tables of docs/speed.md"
     )
     arguments = parser.parse_args()
     if not _chosen(WORKLOADS, arguments.workload):

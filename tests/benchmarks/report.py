@@ -203,7 +203,7 @@ def _table(report: Report, workload: Workload) -> list[str]:
     return lines
 
 
-# As Markdown, for the README
+# As Markdown, for docs/speed.md
 
 
 def as_markdown(report: Report) -> str:

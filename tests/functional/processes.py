@@ -39,15 +39,20 @@ def interruptible() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(command: list[str], **options: Any) -> subprocess.Popen[str]:
-    """Start *command*, its output in pipes, its input empty."""
+def start(
+    command: list[str], cwd: Path = ROOT, **options: Any
+) -> subprocess.Popen[str]:
+    """Start *command* in the folder *cwd*, its output in pipes, its input empty."""
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     environment.pop("PYTHONUNBUFFERED", None)
+    if cwd != ROOT:
+        path = [str(ROOT), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     if os.name == "posix":
         options.setdefault("preexec_fn", interruptible)
     return subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,
         encoding="utf-8",
@@ -129,14 +134,27 @@ def server_process(
     spec = f"[{host}]" if ":" in host else host
     with reserved_port(host) as port:
         specs = [f"{spec}:{port}"] + ([remote] if remote else [])
-        process = start([*command, *arguments, *specs], **options)
-        try:
-            _wait_for_greeting(process, host, port)
-            yield Server(process, host, port)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                end(process)
+        words = [*command, *arguments, *specs]
+        with serving_process(words, host, port, **options) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def serving_process(
+    command: list[str], host: str, port: int, **options: Any
+) -> Iterator[Server]:
+    """Run *command*, which serves on that address.
+
+    Yields a `Server` once it greets its clients; kills it at the end if it still runs.
+    """
+    process = start(command, **options)
+    try:
+        _wait_for_greeting(process, host, port)
+        yield Server(process, host, port)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            end(process)
 
 
 def _wait_for_greeting(process: subprocess.Popen[str], host: str, port: int) -> None:

@@ -1,4 +1,4 @@
-"""The README's lines for Postfix in front of a filter, with its recipe of a filter."""
+"""The lines for Postfix in front of a filter in docs, with the recipe of a filter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.functional.test_real_relays import (
     public_directory,
     send,
 )
-from tests.recipes.readme import README, program
+from tests.recipes.pages import README, block, program
 from tests.support.serving import serving
 
 __all__ = ["public_directory"]  # a fixture, which pytest finds by its name here
@@ -34,7 +34,7 @@ pytestmark = [
 SENDER = "sender.example"
 
 #: For main.cf: a name that senders must greet with. The filter has another, and its
-#: address is no network of ours, so all that it may do is what README.md lets it.
+#: address is no network of ours, so all that it may do is what the page lets it.
 FOR_SENDERS_ONLY = f"""
 mynetworks = 192.0.2.0/24
 is_sender = check_helo_access inline:{{ {SENDER}=OK }} reject
@@ -48,13 +48,12 @@ smtpd_end_of_data_restrictions = $is_sender
 """
 
 
-def readme_lines(front: int, filtering: int, behind: int) -> str:
-    """The lines for master.cf in README.md, with these ports in place of its own.
+def lines_for_master(front: int, filtering: int, behind: int) -> str:
+    """The lines for master.cf in docs/postfix.md, with these ports in place of its own.
 
     All else stays: the addresses, the options and their order.
     """
-    readme = README.read_text(encoding="utf-8")
-    [lines] = re.findall(r"(?ms)^```\n(smtp +inet .*?)^```$", readme)
+    lines = block("Behind Postfix", "")
     for its_own, port in [
         (r"^smtp(?= +inet)", front),
         (r"\b10025$", filtering),
@@ -66,7 +65,7 @@ def readme_lines(front: int, filtering: int, behind: int) -> str:
 
 
 class Guarded:
-    """A Postfix with the README's lines, and the README's filter to go with it."""
+    """A Postfix with the page's lines, and the recipe's filter to go with it."""
 
     def __init__(self, postfix: Postfix, filtering: int, behind: int) -> None:
         self.messages = postfix.messages
@@ -78,7 +77,7 @@ class Guarded:
     def filtering(self) -> Iterator[None]:
         """Run the filter for as long as the block runs."""
         recipe: dict[str, Any] = {"__name__": "recipe"}
-        exec(program("Filter mail on its way"), recipe)
+        exec(program("A filter"), recipe)
         localaddr = self._filter_address
         with serving(recipe["Filter"], self._behind, localaddr=localaddr):
             yield
@@ -105,7 +104,7 @@ def guarded(public_directory: Path) -> Iterator[Guarded]:
     with contextlib.ExitStack() as stack:
         ports = [stack.enter_context(reserved_port(HOST)) for _ in range(3)]
         front, filtering, behind = ports
-        postfix = Postfix(public_directory, front, readme_lines(*ports))
+        postfix = Postfix(public_directory, front, lines_for_master(*ports))
         with (public_directory / "etc/main.cf").open("a") as main_cf:
             main_cf.write(FOR_SENDERS_ONLY)
         yield Guarded(stack.enter_context(postfix.running()), filtering, behind)

@@ -1,1 +1,1 @@
-"""The programs in README.md, run as they stand there."""
+"""The programs and the commands of README.md and docs, run as they stand there."""

@@ -4,17 +4,12 @@ import smtpd, asyncore, asynchat, socket, sys
 class SMTPChannel(smtpd.SMTPChannel):
     def __init__(self, server, conn, addr):
         asynchat.async_chat.__init__(self, conn)
-        self.__server = server
-        self.__conn = conn
-        self.__addr = addr
-        self.__line = []
-        self.__state = self.COMMAND
+        self.__rcpttos, self.__mailfrom = [], None
+        self.__line, self.__data = [], ''
         self.__greeting = 0
-        self.__mailfrom = None
-        self.__rcpttos = []
-        self.__data = ''
-        self.__fqdn = "mx.example.com"
-        self.__peer = conn.getpeername()
+        self.__state = self.COMMAND
+        self.__peer, self.__fqdn = conn.getpeername(), "mx.example.com"
+        self.__addr, self.__conn, self.__server = addr, conn, server
         self.push('220 %s ready' % self.__fqdn)
         self.set_terminator('\r\n')
 
