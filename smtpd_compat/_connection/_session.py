@@ -208,7 +208,13 @@ class Session(Stream):
     def _answer_message(self, channel: SMTPChannel, status: Any) -> None:
         channel.received_lines = []
         channel._set_post_data_state()
+        if not isinstance(status, str) and status and self._has_stock_push(channel):
+            status = _calls.reply_of(channel.smtp_server.process_message, status)
         channel.push(status or "250 OK")
+
+    def _has_stock_push(self, channel: SMTPChannel) -> bool:
+        """Whether replies have to be text; an overridden ``push`` may take more."""
+        return getattr(channel.push, "__func__", None) in self.stock
 
     def _answered(self, channel: SMTPChannel, outcome: Callable[[], Any]) -> None:
         """On the loop's thread: who had the message has the reply, or the exception."""

@@ -74,6 +74,24 @@ def handle(
     return handler(*args, **kwargs)
 
 
+def reply_of(handler: Callable[..., Any], returned: Any) -> str | bytes:
+    """The reply in what *handler*, a ``process_message``, has returned as not a str.
+
+    Up to 2.7 byte strings were text.
+
+    :raises TypeError: if there is none.
+    """
+    if isinstance(returned, (bytes, bytearray)):
+        warn_of(handler, "%s returns its reply as bytes; return it as str")
+        return returned.decode() if returned.isascii() else bytes(returned)
+    name = getattr(handler, "__qualname__", repr(handler))
+    said = f"{name} returned {returned!r}; it has to return None, for '250 OK', or a"
+    if type(returned).__name__ == "coroutine":
+        returned.close()
+        said = f"{name} is an async function, and nothing awaits it; return None or a"
+    raise TypeError(f"{said} reply as str, such as '550 No such user'")
+
+
 # Channel and server classes of earlier eras: fewer arguments
 
 _SETTINGS = ["data_size_limit", "map", "enable_SMTPUTF8", "decode_data"]

@@ -119,6 +119,23 @@ def test_the_fixture_leaves_nothing_behind() -> None:
         recipe["test_signup_sends_mail"](inbox)
 
 
+def test_the_fixture_passes_mypy(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    (tmp_path / "test_signup.py").write_text(program("A pytest fixture"))
+    root = str(Path(smtpd_compat.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull]
+        + ["--python-version=3.11", "test_signup.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": root},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_readable_mail(tmp_path: Path) -> None:
     message = EmailMessage()
     message["From"] = "Änn <ann@example.org>"
