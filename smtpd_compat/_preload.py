@@ -12,6 +12,5 @@ import traceback
 
 from . import _loop
 from ._connection import _workers
-from ._text import _encoded_words
 
-__all__ = ["_encoded_words", "_loop", "_workers", "inspect", "selectors", "traceback"]
+__all__ = ["_loop", "_workers", "inspect", "selectors", "traceback"]

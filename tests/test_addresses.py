@@ -6,12 +6,16 @@ import importlib
 import random
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from smtpd_compat._text._addresses import AddressError, parse_address
+from tests.differential import mailboxes
 
 # None for the mailbox: no address.
 ANSWERS: dict[str, list[tuple[str, str | None, str]]] = {
@@ -79,6 +83,7 @@ ANSWERS: dict[str, list[tuple[str, str | None, str]]] = {
         ("<(c)@a (d), @b : c@d>", "c@d", ""),
         ("<@[127.0.0.1]:c@d>", "c@d", ""),
         ("<@a:b>", "b", ""),
+        ("<@=?utf-8?q?x=3A?=:a@h>", "a@h", ""),
         ("<@a:b@c,d>", "b@c", ",d>"),
         ("<@a>", None, ""),
         ("<@a>b@c>", None, ""),
@@ -99,9 +104,7 @@ ANSWERS: dict[str, list[tuple[str, str | None, str]]] = {
         (r'"a\\b"@h', r'"a\\b"@h', ""),
         (r'"\a\.b"@h', "a.b@h", ""),
         (r'"a\ b"@h', '"a b"@h', ""),
-        ('"a..b."@h', "a..b.@h", ""),
         ('"\t"@h', '"\t"@h', ""),
-        ('"a\nb"@h', "a\nb@h", ""),
         ('"a(b)"@h', '"a(b)"@h', ""),
         ('(c) "a" (d) @h', "a@h", ""),
         ('"a', "a", ""),
@@ -109,7 +112,6 @@ ANSWERS: dict[str, list[tuple[str, str | None, str]]] = {
         ('"a\\', "a", ""),
         ('<"a>', '"a>"', ""),
         ('""', "", ""),
-        ('""@h', "@h", ""),
         ('<"">', '""', ""),
         ('<""@h>', '""@h', ""),
     ],
@@ -163,11 +165,9 @@ ANSWERS: dict[str, list[tuple[str, str | None, str]]] = {
         ("<a@[IPv6:::1]>X", "a@[IPv6:::1]", "X"),
         ("a@[]", "a@[]", ""),
         ("a@ (c) [ 1 ] (d) X", "a@[1]", "X"),
-        (r"a@[1\]2\\]", "a@[1]2\\]", ""),
         (r"a@[1\ ]", "a@[1]", ""),
         ("a@[(c)]", "a@[(c)]", ""),
         ("a@[1]@", "a@[1]", "@"),
-        ("a@b\xa0c", "a@bc", ""),
         ("a@b c", "a@b", "c"),
         ("a@b. c@d", "a@b.c", "@d"),
         ("a@b[", "a@b", "["),
@@ -187,43 +187,60 @@ ANSWERS: dict[str, list[tuple[str, str | None, str]]] = {
         ("\ud800@\udcff", "\ud800@\udcff", ""),
         ("\x00", "\x00", ""),
     ],
-    "encoded words": [
-        ("=?utf-8?q?x?=@c", "x@c", ""),
-        ("<a@=?utf-8?Q?x?=>", "a@x", ""),
-        ("=?utf-8?b?w6k=?=@c", "\xe9@c", ""),
-        ("=?utf-8?B?w6k?=@c", "\xe9@c", ""),
-        ("=?utf-8?b?w?=@c", "w@c", ""),
-        ("=?latin-1*fr?q?=E9?=@c", "\xe9@c", ""),
-        ("=?ISO.8859.1?q?=E9?=@c", "\xe9@c", ""),
-        ("=?-utf--8-?q?=C3=A9?=@c", "\xe9@c", ""),
-        ("=?utf-8?q?=e9?=@c", "\udce9@c", ""),
-        ("=?no-such?q?a=e9?=@c", "a\udce9@c", ""),
-        ("=?utf-8?q?a_=20b?=@c", '"a b"@c', ""),
-        ('"=?utf-8?q?a_=20b?="@c', '"a  b"@c', ""),
-        ("a . =?utf-8?q?_=20b?=@c", '"a. b"@c', ""),
-        ('"=?utf-8?q?a?= =?utf-8?q?b?= c"@d', '"ab c"@d', ""),
-        ('"a=?utf-8?q?b?="@d', "a=?utf-8?q?b?=@d", ""),
-        ("a=?utf-8?q?x?=@c", "a=?utf-8?q?x?=@c", ""),
-        ("a@b.=?utf-8?q?x?=", "a@b.=?utf-8?q?x?=", ""),
-        ("a@b. =?utf-8?q?x?=", "a@b.x", ""),
-        ("a@b.=?utf-8?q?x?=. c", "a@b.x.c", ""),
-        ("=?utf-8?q?=3C?=@c", '"<"@c', ""),
-        ("=?utf-8?q?=40?=a@c", None, ""),
-        ("=?utf-8?q?a=2C?=b@c", "a", ",b@c"),
-        ("=?utf-8?q?=28a=29?=b@c", "b@c", ""),
-        ("=?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3F=3D?=.a@c", "x.a@c", ""),
-        ("=?utf-8?q?=3D=3Fx=3Fq=3Fy?=(a\\ )?=z@c", '"y(a )z"@c', ""),
-        (" =?utf-8?q?=0A?=a@c", "a@c", ""),
-        ("=?utf-8?q??=@c", None, ""),
-        ("a@=?utf-8?q??=", "a@", ""),
-        ("=?utf-8?q?=41", "A", ""),
-        ("=?utf-8?q?A", "=?utf-8?q?A", ""),
-        ("=?utf-8?q?=zz?=@c", "=?utf-8?q?=zz?=@c", ""),
-        ("=?utf-8?q?\xe9?=@c", "=?utf-8?q?\xe9?=@c", ""),
-        ("=?utf-8?x?a?=@c", "=?utf-8?x?a?=@c", ""),
-        ("=?utf-16?q?a?=@c", "=?utf-16?q?a?=@c", ""),
-        ("=?\x00?q?a?=@c", "=?\x00?q?a?=@c", ""),
-    ],
+}
+
+# The original answers otherwise.
+ENCODED_WORDS = [
+    ("=?utf-8?q?root?=@h", "=?utf-8?q?root?=@h", ""),
+    ("<=?utf-8?b?cm9vdA==?=@h>", "=?utf-8?b?cm9vdA==?=@h", ""),
+    ("=?UTF-8?Q?a=40evil=2Eexample?=@h", "=?UTF-8?Q?a=40evil=2Eexample?=@h", ""),
+    ("=?latin-1*fr?q?=E9?=@h", "=?latin-1*fr?q?=E9?=@h", ""),
+    ("=?no-such?q?a?=@h", "=?no-such?q?a?=@h", ""),
+    ("a.b@=?utf-8?q?evil=2Eexample?=", "a.b@=?utf-8?q?evil=2Eexample?=", ""),
+    ("<a@b. =?utf-8?q?x?= >", "a@b.=?utf-8?q?x?=", ""),
+    ('"=?utf-8?q?root?="@h', "=?utf-8?q?root?=@h", ""),
+    ('"=?utf-8?q?a?= =?utf-8?q?b?="@h', '"=?utf-8?q?a?= =?utf-8?q?b?="@h', ""),
+    ("a . =?utf-8?q?b?=@h", "a.=?utf-8?q?b?=@h", ""),
+    ("=?utf-8?q?a_b?= (c) c@h", '"=?utf-8?q?a_b?= c"@h', ""),
+    ("=?utf-8?q?a?=b@h", "=?utf-8?q?a?=b@h", ""),
+    ("=?utf-8?q?a=2C?=b@h", "=?utf-8?q?a=2C?=b@h", ""),
+    ("=?utf-8?q?=3C?= SIZE=1", '"=?utf-8?q?=3C?= SIZE=1"', ""),
+    ("=?utf-8?q?=41", "=?utf-8?q?=41", ""),
+    ("=?utf-8?q??=@h", "=?utf-8?q??=@h", ""),
+]
+NEEDED_QUOTES = [
+    ('"a..b"@h', '"a..b"@h', ""),
+    ('<"a..b"@h>', '"a..b"@h', ""),
+    ('"a."@h', '"a."@h', ""),
+    ('".a"@h', '".a"@h', ""),
+    ('"."@h', '"."@h', ""),
+    ('"a.."', '"a.."', ""),
+    ('""@h', '""@h', ""),
+    ('"" @h X', '""@h', "X"),
+    ('"".a@h', '".a"@h', ""),
+    ('a. "".b@h', '"a..b"@h', ""),
+    ('a."b."@h', '"a.b."@h', ""),
+    (r'"\a\."@h', '"a."@h', ""),
+    ('"a\nb"@h', '"a\nb"@h', ""),
+    ('"a\r"@h', '"a\r"@h', ""),
+    ('"a\0"@h', '"a\0"@h', ""),
+    ('"\x7f"@h', '"\x7f"@h', ""),
+    ('a."\x1f".b@h', '"a.\x1f.b"@h', ""),
+    (r"a@[1\]2\\]", r"a@[1\]2\\]", ""),
+    (r"a@[\[1\:\1]", r"a@[\[1:1]", ""),
+]
+WHITE_SPACE_IN_A_DOMAIN = [
+    ("a@b\xa0c", "a@b\xa0c", ""),
+    ("<a@ b\u3000c\x1cd >", "a@b\u3000c\x1cd", ""),
+    ("<a@b\x0b.c>", "a@b\x0b.c", ""),
+    ("a@b\r. (c) \nc", "a@b\r.c", ""),
+    ("a@[1\xa02]", "a@[1\xa02]", ""),
+    ("a@\xa0b\u2028c\n", "a@b\u2028c", ""),
+]
+DEPARTURES = {
+    mailboxes.ENCODED_WORDS: ENCODED_WORDS,
+    mailboxes.QUOTING: NEEDED_QUOTES,
+    mailboxes.WHITE_SPACE: WHITE_SPACE_IN_A_DOMAIN,
 }
 
 
@@ -243,6 +260,25 @@ def test_each_production_gives_the_answer_of_the_original(
             parse_address(text)
     else:
         assert parse_address(text) == (mailbox, rest)
+
+
+@pytest.mark.parametrize(("text", "mailbox", "rest"), ENCODED_WORDS)
+def test_encoded_words_in_addresses_stay_as_they_are(
+    text: str, mailbox: str, rest: str
+) -> None:
+    assert parse_address(text) == (mailbox, rest)
+
+
+@pytest.mark.parametrize(("text", "mailbox", "rest"), NEEDED_QUOTES)
+def test_quotes_and_backslashes_that_an_address_needs_stay(
+    text: str, mailbox: str, rest: str
+) -> None:
+    assert parse_address(text) == (mailbox, rest)
+
+
+@pytest.mark.parametrize(("text", "mailbox", "rest"), WHITE_SPACE_IN_A_DOMAIN)
+def test_white_space_inside_a_domain_stays(text: str, mailbox: str, rest: str) -> None:
+    assert parse_address(text) == (mailbox, rest)
 
 
 @pytest.mark.parametrize(
@@ -298,9 +334,12 @@ def test_long_input_without_an_address_is_refused(text: str) -> None:
         ("<@a" + ",@a" * 20000 + ":b@c>", "b@c", ""),
         ("<" + "," * 60000 + "@a:b@c>", "b@c", ""),
         ("a" * 60000 + "@b", "a" * 60000 + "@b", ""),
+        ('"' + "\\a" * 30000 + '"@h', "a" * 30000 + "@h", ""),
+        ('"' + "." * 60000 + '"@h', '"' + "." * 60000 + '"@h', ""),
+        ('"' + ' "' * 30000, '"' + " " * 30000 + '"', ""),
+        ("a@[" + "\\]" * 30000 + "]", "a@[" + "\\]" * 30000 + "]", ""),
+        ("a@b" + "\xa0" * 60000 + "c", "a@b" + "\xa0" * 60000 + "c", ""),
         ("=?" * 30000, "=?" * 30000, ""),
-        ('"' + "=? " * 20000 + '?="', '"' + "=? " * 20000 + '?="', ""),
-        ("=?utf-8?q?x?= " * 5000, '"' + "x " * 4999 + 'x"', ""),
     ],
     ids=lambda text: text[:6],
 )
@@ -319,6 +358,10 @@ def _original() -> ModuleType | None:
 
 
 ORIGINAL = _original()
+
+needs_original = pytest.mark.skipif(
+    ORIGINAL is None, reason="this Python has no smtpd (3.12 on)"
+)
 
 
 class AddressMaker:
@@ -414,33 +457,40 @@ def _ours(text: str) -> tuple[str, str] | None:
         return None
 
 
-def _theirs(original: ModuleType, text: str) -> tuple[str, str] | None:
-    try:
-        mailbox, rest = original.SMTPChannel._getaddr(None, text)
-    except Exception:  # noqa: BLE001 - it dies of many things
-        return None
-    return mailbox or "", rest
+def _theirs(original: ModuleType, text: str) -> tuple[Any, list[str]]:
+    return mailboxes.answer(partial(original.SMTPChannel._getaddr, None), text)
 
 
-@pytest.mark.skipif(ORIGINAL is None, reason="this Python has no smtpd (3.12 on)")
+@needs_original
 @pytest.mark.parametrize("seed", range(8))
 def test_generated_addresses_are_parsed_as_the_original_parses_them(seed: int) -> None:
     assert ORIGINAL is not None
     maker = AddressMaker(seed)
     texts = [maker.address() for _ in range(500)]
     texts += [maker.near_miss() for _ in range(250)]
-    answered = 0
+    answered: Counter[str] = Counter()
     for text in texts:
-        theirs = _theirs(ORIGINAL, text)
-        answered += theirs is not None
+        theirs, changes = _theirs(ORIGINAL, text)
         assert (text, _ours(text)) == (text, theirs)
-    assert answered > 200, "too few of the generated addresses are addresses"
+        answered.update(changes if theirs is None else [*changes, "taken"])
+    assert answered["taken"] > 200, "too few of the generated addresses are addresses"
+    assert min(answered[row] for row in DEPARTURES) > 5, answered
 
 
-@pytest.mark.skipif(ORIGINAL is None, reason="this Python has no smtpd (3.12 on)")
+@needs_original
 def test_the_tables_of_this_file_hold_what_the_original_answers() -> None:
     assert ORIGINAL is not None
     for cases in ANSWERS.values():
         for text, mailbox, rest in cases:
             expected = None if mailbox is None else (mailbox, rest)
-            assert (text, _theirs(ORIGINAL, text)) == (text, expected)
+            assert (text, _theirs(ORIGINAL, text)) == (text, (expected, []))
+
+
+@needs_original
+@pytest.mark.parametrize("row", DEPARTURES)
+def test_the_original_answers_otherwise_where_a_row_says_so(row: str) -> None:
+    assert ORIGINAL is not None
+    for text, mailbox, rest in DEPARTURES[row]:
+        theirs, changes = _theirs(ORIGINAL, text)
+        assert (text, theirs) == (text, (mailbox, rest))
+        assert row in changes, text

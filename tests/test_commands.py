@@ -264,6 +264,26 @@ def test_size_without_a_number_is_a_syntax_error(size: bytes) -> None:
 def test_odd_recipients_are_taken_as_the_original_takes_them(
     line: bytes, taken: str
 ) -> None:
+    _recipient_is(line, taken)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "=?utf-8?q?root?=@example.org",
+        "=?utf-8?b?cm9vdA==?=@example.org",
+        "a@=?utf-8?q?evil=2Eexample=2Enet?=",
+        '"a..b"@example.org',
+        '""@example.org',
+        "a@b\xa0c",
+    ],
+)
+def test_the_handler_gets_the_mailbox_that_the_client_named(path: str) -> None:
+    _recipient_is(f"RCPT TO:<{path}>".encode(), path)
+    _recipient_is(f"RCPT TO:{path}".encode(), path)
+
+
+def _recipient_is(line: bytes, taken: str) -> None:
     with serving(Server) as server, connected(server) as client:
         client.say(b"HELO x")
         for command in (b"MAIL FROM:<>", line, b"DATA"):

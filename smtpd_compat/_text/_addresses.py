@@ -1,7 +1,9 @@
 """Mailboxes as the arguments of MAIL, RCPT and VRFY carry them.
 
 A scanner for the addresses of RFC 5321 and RFC 5322, with their obsolete forms and
-with the liberties that ``smtpd`` always took.  It is pure: text in, text out.
+with the liberties that ``smtpd`` always took.  It is pure: text in, text out.  What it
+gives back means the mailbox that the client named, so encoded words are not decoded:
+they belong to header fields (RFC 5321, 2.3.11; RFC 2047, 5).
 
 Each production is a function of the text and the position at which the production
 starts.  It gives back what it found and the position after it, and raises
@@ -20,7 +22,7 @@ class AddressError(ValueError):
 
 # The plain addresses which nearly every client sends, in one match.
 _PLAIN_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_PLAIN_DOT_ATOM = rf"(?!=\?){_PLAIN_ATOM}(?:\.{_PLAIN_ATOM})*"
+_PLAIN_DOT_ATOM = rf"{_PLAIN_ATOM}(?:\.{_PLAIN_ATOM})*"
 _PLAIN_MAILBOX = rf"({_PLAIN_DOT_ATOM}@{_PLAIN_DOT_ATOM})"
 _plain_mailbox = re.compile(
     rf"<{_PLAIN_MAILBOX}>(?: *(?=[A-Za-z0-9])|\Z)"
@@ -31,17 +33,18 @@ _plain_mailbox = re.compile(
 _ATOM = r'[^ \t()<>@,:;\\".\[\]]+'
 _atom_text = re.compile(_ATOM)
 _dot_atom_text = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
-_needs_quotes = re.compile(r'[ \t()<>@,:;\\"\[\]]')
 _local_part_ends = frozenset(")<>@,:;[]")
+_needs_quotes = re.compile(r'[ \t()<>@,:;\\"\[\]]').search
+_no_dot_atom = re.compile(r"[\0-\x1f\x7f]|\A\.|\.\.|\.\Z|\A\Z").search
 
 # Folding white space starts with a space or a tab; any white space may follow.  A
 # backslash before it, or at the very end, stands for nothing.
 _fws = re.compile(r"[ \t]\s*")
-_qcontent = re.compile(r'[^ \t"\\]*(?:\\[^ \t]?[^ \t"\\]*)*')
+_quoted_text = re.compile(r'[^"\\]*(?:\\.?[^"\\]*)*', re.DOTALL)
 _dtext = re.compile(r"[^ \t\[\]\\]*(?:\\[^ \t]?[^ \t\[\]\\]*)*")
 _quoted_pair = re.compile(r"\\(.?)", re.DOTALL)
+_needless_backslash = re.compile(r"(\\[\[\]\\])|\\")
 _comment_mark = re.compile(r"\\.|[()]", re.DOTALL)
-_comment_backslash = re.compile(r"(\\[()\\])|\\")
 
 
 def parse_address(text: str) -> tuple[str, str]:
@@ -63,8 +66,8 @@ def parse_address(text: str) -> tuple[str, str]:
         return "", ""
     if text.lstrip().startswith("<"):
         return _angle_addr(text)
-    local, domain, rest = _addr_spec(text, 0)
-    return _quoted_if_needed(local) + domain, rest
+    mailbox, rest = _addr_spec(text, 0)
+    return "" if mailbox == '""' else mailbox, rest
 
 
 def _angle_addr(text: str) -> tuple[str, str]:
@@ -77,10 +80,10 @@ def _angle_addr(text: str) -> tuple[str, str]:
         return "<>", text[pos + 1 :]
     if text.startswith(("@", ","), _cfws(text, pos)):
         pos = _obs_route(text, pos)
-    local, domain, rest = _addr_spec(text, pos)
+    mailbox, rest = _addr_spec(text, pos)
     if rest.startswith(">"):
         rest = rest[_cfws(rest, 1) :]
-    return (_quoted_if_needed(local) or '""') + domain, rest
+    return mailbox, rest
 
 
 def _obs_route(text: str, pos: int) -> int:
@@ -100,170 +103,104 @@ def _obs_route(text: str, pos: int) -> int:
     return pos + 1
 
 
-def _addr_spec(text: str, pos: int) -> tuple[str, str, str]:
-    """``local-part ["@" domain]``: the local part, ``@domain``, the text after."""
-    local, text, pos = _local_part(text, pos)
-    if not text.startswith("@", pos):
-        return local, "", text[pos:]
-    domain, pos = _domain(text, pos + 1)
-    return local, "@" + domain, text[pos:]
-
-
-def _quoted_if_needed(local: str) -> str:
-    return _quoted(local) if _needs_quotes.search(local) else local
-
-
-def _quoted(content: str) -> str:
-    return '"' + content.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _addr_spec(text: str, pos: int) -> tuple[str, str]:
+    """``local-part ["@" domain]``."""
+    mailbox, pos = _local_part(text, pos)
+    if text.startswith("@", pos):
+        domain, pos = _domain(text, pos + 1)
+        mailbox = f"{mailbox}@{domain}"
+    return mailbox, text[pos:]
 
 
 # Local parts
 
 
-def _local_part(text: str, pos: int) -> tuple[str, str, int]:
-    """``dot-atom / quoted-string / obs-local-part``.
-
-    :returns: the local part, and the text and position at which to go on: the text
-        changes where an encoded word had to be decoded before the rest could be read.
-    """
-    start = _cfws(text, pos)
-    if start == len(text) or text[start] in _local_part_ends:
-        raise AddressError("expected a local part")
-    if text[start] in ".\\":
-        return _obs_local_part(text, start)
-
-    if text[start] == '"':
-        local, end = _quoted_string(text, start)
-        source = _quoted(local)
-        missing = end == start + 1
-    else:
-        source, end = _dot_atom(text, start)
-        local = _unfolded(source)
-        missing = not source
-    after = _cfws(text, end)
-    if after < len(text) and text[after] not in _local_part_ends:
-        # More words follow.  The first is read again with them, so that what an
-        # encoded word holds counts as if the client had sent it as it is.
-        space = _comment_backslash.sub(r"\1", text[end:after])
-        return _obs_local_part(text[pos:start] + source + space + text[after:], 0)
-    if missing:
-        raise AddressError("expected a local part")
-    return local, text, after
-
-
-def _obs_local_part(text: str, pos: int) -> tuple[str, str, int]:
+def _local_part(text: str, pos: int) -> tuple[str, int]:
     r"""``1*([CFWS] (word / "." / "\")) [CFWS]``, RFC 5322's form and much more.
 
     CFWS comes to one space between two words, or between a word and a backslash;
     anywhere else it comes to nothing.
     """
+    pos = _cfws(text, pos)
+    if pos == len(text) or text[pos] in _local_part_ends or text[pos:] == '"':
+        raise AddressError("expected a local part")
     parts: list[str] = []
+    had_quotes = False
     before = "."
     while True:
         start = _cfws(text, pos)
         if start == len(text) or text[start] in _local_part_ends:
-            break
+            return _quoted_if_needed("".join(parts), had_quotes), start
         here = text[start]
         if start > pos and "." not in (before, here) and before + here != "\\\\":
             parts.append(" ")
-        part, pos = (here, start + 1) if here in ".\\" else _word(text, start)
+        if here == '"':
+            had_quotes = True
+            part, pos = _quoted_string(text, start)
+        elif here in ".\\":
+            part, pos = here, start + 1
+        else:
+            part, pos = _found(_atom_text, text, start)
         parts.append(part)
         before = here
-    if not parts:
-        raise AddressError("expected a local part")
-    return "".join(parts), text, start
-
-
-def _word(text: str, pos: int) -> tuple[str, int]:
-    """``atom / quoted-string``."""
-    if text[pos] == '"':
-        return _quoted_string(text, pos)
-    word, pos = _atom(text, pos)
-    return _unfolded(word), pos
 
 
 def _quoted_string(text: str, pos: int) -> tuple[str, int]:
-    """``DQUOTE *([FWS] (qcontent / encoded-word)) [FWS] DQUOTE``, or up to the end.
+    """``DQUOTE *([FWS] qcontent) [FWS] DQUOTE``, or up to the end of the text."""
+    content, pos = _found(_quoted_text, text, pos + 1)
+    return _quoted_pair.sub(r"\1", content), min(pos + 1, len(text))
 
-    White space between two encoded words goes (RFC 2047, 6.2).
+
+def _quoted_if_needed(content: str, had_quotes: bool) -> str:
+    """The local part *content* as it has to be written.
+
+    The client's quotes stay around all that is no dot-atom.  What it sent without
+    quotes gets none for its dots: mailboxes such as ``a..b`` exist, written like that.
     """
-    content: list[str] = []
-    pos += 1
-    after_encoded = False
-    while pos < len(text) and text[pos] != '"':
-        start = _skip_fws(text, pos)
-        encoded = _encoded_word(text, start)
-        if encoded is None or not after_encoded:
-            content.append(text[pos:start])
-        part, pos = encoded or _unquoted(_qcontent, text, start)
-        content.append(part)
-        after_encoded = encoded is not None
-    return "".join(content), min(pos + 1, len(text))
-
-
-def _unquoted(pattern: re.Pattern[str], text: str, pos: int) -> tuple[str, int]:
-    """What the pattern matches, its quoted pairs resolved."""
-    found = pattern.match(text, pos)
-    if found is None:
-        return "", pos
-    return _quoted_pair.sub(r"\1", found[0]), found.end()
-
-
-def _unfolded(text: str) -> str:
-    return _fws.sub(" ", text)
+    if _needs_quotes(content) or (had_quotes and _no_dot_atom(content)):
+        return '"' + content.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return content
 
 
 # Domains
 
 
 def _domain(text: str, pos: int) -> tuple[str, int]:
-    """``dot-atom / domain-literal / obs-domain``, without any white space."""
+    """``dot-atom / domain-literal / obs-domain``, without folding white space.
+
+    Other white space goes at both ends; between them it would make another domain.
+    """
     pos = _cfws(text, pos)
     if text.startswith("[", pos):
-        domain, pos = _domain_literal(text, pos)
-    else:
-        domain, pos = _dot_atom(text, pos)
+        return _domain_literal(text, pos)
+    domain, pos = _found(_dot_atom_text, text, pos)
+    pos = _cfws(text, pos)
+    if text.startswith("@", pos):
+        raise AddressError("a domain and another '@'")
+    labels = [domain]
+    while text.startswith(".", pos):
+        label, pos = _found(_atom_text, text, _cfws(text, pos + 1))
+        labels.append(label)
         pos = _cfws(text, pos)
-        if text.startswith("@", pos):
-            raise AddressError("a domain and another '@'")
-        labels = [domain]
-        while text.startswith(".", pos):
-            label, pos = _atom(text, _cfws(text, pos + 1))
-            labels.append(label)
-            pos = _cfws(text, pos)
-        domain = ".".join(labels)
-    return "".join(domain.split()), pos
+    return ".".join(labels).strip(), pos
 
 
 def _domain_literal(text: str, pos: int) -> tuple[str, int]:
     """``"[" [FWS] dtext [FWS] "]" [CFWS]``."""
-    dtext, pos = _unquoted(_dtext, text, _skip_fws(text, pos + 1))
+    dtext, pos = _found(_dtext, text, _skip_fws(text, pos + 1))
     pos = _skip_fws(text, pos)
     if not text.startswith("]", pos):
         raise AddressError("expected ']' at the end of a domain literal")
+    dtext = _needless_backslash.sub(r"\1", dtext)
     return f"[{dtext}]", _cfws(text, pos + 1)
 
 
-# Atoms and white space
+# Words and white space
 
 
-def _dot_atom(text: str, pos: int) -> tuple[str, int]:
-    """``encoded-word / 1*atext *("." 1*atext)``; one atom if a dot is too many."""
-    encoded = _encoded_word(text, pos)
-    if encoded is not None:
-        return encoded
-    found = _dot_atom_text.match(text, pos)
-    if found is None or text.startswith(".", found.end()):
-        return _atom(text, pos)
-    return found[0], found.end()
-
-
-def _atom(text: str, pos: int) -> tuple[str, int]:
-    """``encoded-word / 1*atext``."""
-    encoded = _encoded_word(text, pos)
-    if encoded is not None:
-        return encoded
-    found = _atom_text.match(text, pos)
+def _found(pattern: re.Pattern[str], text: str, pos: int) -> tuple[str, int]:
+    """What *pattern* matches at *pos*, and the position after it."""
+    found = pattern.match(text, pos)
     if found is None:
         raise AddressError("expected an atom")
     return found[0], found.end()
@@ -296,12 +233,3 @@ def _comment(text: str, pos: int) -> int:
             if depth == 0:
                 return mark.end()
     return len(text)
-
-
-def _encoded_word(text: str, pos: int) -> tuple[str, int] | None:
-    """The text of an encoded word, None where there is none (RFC 2047)."""
-    if not text.startswith("=?", pos):
-        return None
-    from ._encoded_words import decode_encoded_word
-
-    return decode_encoded_word(text, pos)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import mailboxes
 from .survivals import (
     AddressDies,
     CommandNotUtf8,
@@ -34,6 +35,40 @@ class _EchoedLineEnds(Rule):
                 self.note(_EchoedLineEnds)
                 msg = echoed
         super().push(msg)
+
+
+class _EncodedWords(Rule):
+    """An address is no header, and holds none."""
+
+    row = mailboxes.ENCODED_WORDS
+    number = 3
+
+
+class _WhiteSpaceInADomain(Rule):
+    """A domain without its white space is another one."""
+
+    row = mailboxes.WHITE_SPACE
+    number = 3
+
+
+class _NeededQuotes(Rule):
+    """An address that needs quotes means another mailbox without them, or none."""
+
+    row = mailboxes.QUOTING
+    number = 3
+
+
+class Mailbox(Rule):
+    """What these three change in the parser of addresses."""
+
+    def _getaddr(self, arg: str) -> Any:
+        answer, changes = mailboxes.answer(super()._getaddr, arg)
+        for rule in OF_ADDRESSES:
+            if rule.row in changes:
+                self.note(rule)
+        if answer is None:
+            raise ValueError("no address")
+        return answer
 
 
 class _RefusedMail(Rule):
@@ -260,6 +295,13 @@ BELOW: tuple[type[Rule], ...] = (
     _OptionsExist,
     _AfterQuit,
     _EmptyMessage,
+)
+
+#: Of addresses, by way of `Mailbox`.
+OF_ADDRESSES: tuple[type[Rule], ...] = (
+    _EncodedWords,
+    _WhiteSpaceInADomain,
+    _NeededQuotes,
 )
 
 #: They stand above the program's own class, which so is told less.

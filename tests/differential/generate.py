@@ -54,7 +54,7 @@ def session(rng: random.Random) -> Session:
         channel=channel,
         traced=rng.random() < 0.25,
         unwritable=rng.random() < 0.05,
-        peer=_pick(rng, (IPV4, 8), (IPV6, 1), (UNIX, 1)),
+        peer=_pick(rng, (IPV4, 6), (IPV6, 1), (UNIX, 3)),
     )
 
 
@@ -137,6 +137,8 @@ class _Writer:
             path = b"FROM:<>"
         if rng.random() < self.rudeness:
             path += parameters(rng, 0.8)
+        elif rng.random() < 0.01:
+            path += b" " + rng.choice(words.NO_SIZES)
         elif self.extended and rng.random() < 0.3:
             path += b" " + b" ".join(self._known_parameters())
         self._line(_verb(rng, b"MAIL") + b" " + path)

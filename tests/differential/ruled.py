@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import mailboxes
 from .sessions import UNIX, Session
 from .written import AGAIN, HELLO, MESSAGE, TO_DATA, said, sent
 
@@ -139,6 +140,46 @@ RULED: dict[str, tuple[Session, ...]] = {
             b"r@[",
         )
     ),
+    **{
+        row: tuple(
+            said(
+                HELLO,
+                b"MAIL FROM:" + path,
+                b"RCPT TO:" + path,
+                b"DATA",
+                b"x",
+                b".",
+                b"VRFY " + path + b">",
+                handler=handler,
+                decode_data=handler == "relays",
+            )
+            for path in paths
+            for handler in ("none", "relays")
+        )
+        for row, paths in (
+            (
+                mailboxes.ENCODED_WORDS,
+                (
+                    b"<=?utf-8?q?root?=@example.org>",
+                    b"a@=?utf-8?b?ZXZpbC5leGFtcGxl?= ",
+                    b'<"=?utf-8?q?root?="@b>',
+                    b"=?utf-8?q?=40?=a@c",
+                ),
+            ),
+            (
+                mailboxes.QUOTING,
+                (
+                    b'<"a..b"@c>',
+                    b'".a"@c',
+                    b'<a."b."@c>',
+                    b'"a\rb"@c',
+                    b'""@c',
+                    b"<a@[b\\]c]>",
+                ),
+            ),
+            (mailboxes.WHITE_SPACE, (b"<a@b\xc2\xa0c>", b"a@b\x1cc.d", b"a@[\rb\rc]")),
+        )
+    },
     "options left from the last transaction": (
         said(*_LEFT),
         said(*_LEFT[:2], b"RSET"),

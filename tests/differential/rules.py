@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: All amendments.
 RULES = (
     amendments.BELOW
+    + amendments.OF_ADDRESSES
     + amendments.ABOVE
     + server_amendments.OF_ALL
     + server_amendments.OF_RELAYS
@@ -37,7 +38,7 @@ def amended(original: Any) -> Bench:
     """A bench with the amended original."""
 
     def below(cls: Any) -> Any:
-        return type("SMTPChannel", (*amendments.BELOW, cls), {})
+        return type("SMTPChannel", (*amendments.BELOW, amendments.Mailbox, cls), {})
 
     def above(cls: Any) -> Any:
         return type(cls.__name__, (*amendments.ABOVE, cls), {})

@@ -52,7 +52,8 @@ LOCALS = (
     b'"a\\"b"', b'"a\\\\b"', b'"a@b"', b'"."', b'""', b'"a".b', b'a."b c".d', b"a b",
     b"a..b", b".a", b"a.", b"\xc3\xbc", b"\xc3\xbc.\xe2\x82\xac", b"\xff", b"a\\b",
     b"!#$%&'*+-/=?^_`{|}~", b"=?utf-8?q?=C3=BC?=", b"=?utf-8?b?w7w=?=", b"x" * 64,
-    b"x" * 300, b"a\0b", b"a\x7fb", b"a%b", b"A", b"0",
+    b"x" * 300, b"a\0b", b"a\x7fb", b"a%b", b"A", b"0", b'"a..b"', b'".a"', b'"a."',
+    b'"a\rb"', b"=?utf-8?q?a=40b?=",
 )
 
 #: Domains, good and bad.
@@ -60,7 +61,7 @@ DOMAINS = (
     b"example.com", b"b", b"mail.example.org", b"[192.0.2.1]", b"[IPv6:2001:db8::1]",
     b"[ 192.0.2.1 ]", b"[a\\]b]", b"[]", b"[", b"[a", b"a]", b"b.", b".b", b"b..c",
     b"b . c", b"b@c", b"", b"\xc3\xbc.example", b"-", b"xn--bcher-kva.example",
-    b"y" * 255, b'"b"', b"b\xff", b"b(c)",
+    b"y" * 255, b'"b"', b"b\xff", b"b(c)", b"=?utf-8?q?c=2Ed?=", b"b\xc2\xa0c",
 )
 
 #: Source routes, good and bad.
@@ -88,7 +89,8 @@ GOOD = (
     b"<@r,@s:a@b>", b'<"quoted"@b>', b'<"two words"@b>', b'<"a\\"b"@b>',
     b"<a@[192.0.2.1]>", b"<a@[IPv6:2001:db8::1]>", b"<(c)a@b(d)>", b"< a@b >",
     b"<a @ b>", b"<\xc3\xbc@\xc3\xbc.example>", b"<a@b> ", b"<refused@b>",
-    b"<a+b/c=d@b>", b"<" + b"x" * 64 + b"@" + b"y" * 200 + b">",
+    b"<a+b/c=d@b>", b'<"a..b"@b>', b"<=?utf-8?q?a?=@b>", b"<a@b\xc2\xa0c>",
+    b"<" + b"x" * 64 + b"@" + b"y" * 200 + b">",
 )
 
 #: Addresses that deserve a closer look.
@@ -108,6 +110,11 @@ WRITTEN = (
 SIZES = (
     0, 1, 9, 10, 11, 20, 21, 49, 50, 51, 199, 200, 201, 1000, 1001, DEFAULT_LIMIT - 1,
     DEFAULT_LIMIT, DEFAULT_LIMIT + 1, 10**30,
+)
+
+#: Parameters that the original takes for a size, and dies of.
+NO_SIZES = (
+    b"SIZE", "SIZE=\xb2".encode(),
 )
 
 #: Parameters, good and bad.
