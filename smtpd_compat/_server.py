@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._connection._session import Message
-    from ._connection._workers import Crew
+    from ._connection._workers import WorkerPool
 
 #: Connections taken in one turn of the loop, so that a crowd waits for few turns and
 #: those who talk already are not kept waiting by it.
@@ -107,7 +107,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     _decode_data: bool = False
 
     _map: dict[int, Any]
-    _smtpd_crew: Crew | None = None
+    _smtpd_workers: WorkerPool | None = None
     _smtpd_accept_again = 0.0
     #: Descriptors of the connections that were accepted and are not known to be closed.
     _smtpd_open: set[int] | None = None
@@ -195,13 +195,13 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         """
         if not setting(self, "worker_threads"):
             return False
-        from ._connection._workers import Crew, may_use_workers
+        from ._connection._workers import WorkerPool, may_use_workers
 
         if not may_use_workers(self):
             return False
-        if self._smtpd_crew is None:
-            self._smtpd_crew = Crew(self.worker_threads, self._map)
-        self._smtpd_crew.submit(call, answered)
+        if self._smtpd_workers is None:
+            self._smtpd_workers = WorkerPool(self.worker_threads, self._map)
+        self._smtpd_workers.submit(call, answered)
         return True
 
     # Hooks of the loop
@@ -277,6 +277,12 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
             log_caught(self, "keeping")
         else:  # a patch, for all dispatchers
             super().handle_error()
+
+    def close(self) -> None:
+        """Stop listening; messages that threads have in hand are still answered."""
+        super().close()
+        if self._smtpd_workers is not None:
+            self._smtpd_workers.close()
 
     def _smtpd_is_paused(self) -> bool:
         """Whether it is too early to try again to accept."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import socket
 import sys
 import threading
 import time
+import weakref
 from typing import Any
 from unittest import mock
 
@@ -18,6 +21,7 @@ from smtpd_compat._connection._workers import may_use_workers
 from tests.support.clock import later
 from tests.support.conversing import FAILED, GO_ON, MESSAGE, OK
 from tests.support.descriptors import descriptors, no_descriptors_left, none_below
+from tests.support.fresh import fresh
 from tests.support.keeping import Channel, KeepsLog, Server
 from tests.support.loops import LOOPS
 from tests.support.serving import address, serving
@@ -35,6 +39,7 @@ class Working(KeepsLog, smtpd_compat.SMTPServer):
         self.errors: list[str] = []
         self.messages: list[Any] = []
         self.threads: list[threading.Thread] = []
+        self.calls: list[threading.Event] = []
         self.started = threading.Semaphore(0)
         self.may_end = threading.Semaphore(0)
         super().__init__(*args, **kwargs)
@@ -42,17 +47,27 @@ class Working(KeepsLog, smtpd_compat.SMTPServer):
     def process_message(
         self, peer: Any, mailfrom: Any, rcpttos: Any, data: Any, **kwargs: Any
     ) -> Any:
+        has_ended = threading.Event()
+        self.calls.append(has_ended)
         self.threads.append(threading.current_thread())
         self.started.release()
-        assert self.may_end.acquire(timeout=PATIENCE)
-        self.messages.append(data)
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
+        try:
+            assert self.may_end.acquire(timeout=PATIENCE)
+            self.messages.append(data)
+            if isinstance(self.outcome, BaseException):
+                raise self.outcome
+            return self.outcome
+        finally:
+            has_ended.set()
 
     def begun(self) -> None:
         """Wait until one more message is in hand."""
         assert self.started.acquire(timeout=PATIENCE)
+
+    def finished(self) -> None:
+        """Wait until the handler has nothing in hand."""
+        for has_ended in self.calls:
+            assert has_ended.wait(PATIENCE)
 
     def joined(self) -> None:
         """Wait for the ends of all threads that had a message."""
@@ -77,7 +92,7 @@ def test_others_are_served_while_a_worker_has_a_message(loop: Any) -> None:
             assert server.threads[0].name == "smtpd_compat worker"
             server.may_end.release()
             assert client.replies(5)[-1] == OK
-        server.joined()
+        server.finished()
     assert (server.messages, server.errors) == ([b"hello"], [])
 
 
@@ -103,7 +118,7 @@ def test_no_command_is_read_until_the_reply_is_out(loop: Any) -> None:
         server.may_end.release()
         codes = [line[:3] for line in stage.rest(client).splitlines()]
         assert codes == [b"250", b"500", b"221"]
-        server.joined()
+        server.finished()
         assert server.errors == []
 
 
@@ -125,7 +140,7 @@ def test_the_loop_is_woken_and_does_not_poll(loop: Any) -> None:
         server.may_end.release()
         assert client.reply() == OK
         assert len(turns) - before < 10
-        server.joined()
+        server.finished()
 
 
 @LOOPS
@@ -144,7 +159,7 @@ def test_no_more_messages_are_in_hand_than_there_are_threads(loop: Any) -> None:
         assert len(server.threads) == 2
         quick(server)
         assert [client.reply() for client in clients] == [OK] * 5
-        server.joined()
+        server.finished()
     assert len(set(server.threads)) <= 5
     assert len(server.messages) == 5
 
@@ -164,7 +179,7 @@ def test_every_acknowledged_message_was_delivered_once(loop: Any) -> None:
                 client.send(MESSAGE.replace(b"hello", text))
             client.send(b"QUIT\r\n")
         codes = [client.codes() for client in clients]
-        server.joined()
+        server.finished()
     assert codes == [[b"250"] + [b"250", b"250", b"354", b"250"] * 10 + [b"221"]] * 20
     sent = {
         b"%d.%d" % (number, message) for number in range(20) for message in range(10)
@@ -174,19 +189,76 @@ def test_every_acknowledged_message_was_delivered_once(loop: Any) -> None:
 
 
 @LOOPS
-def test_with_nothing_in_hand_there_is_no_thread_and_no_socket(loop: Any) -> None:
+def test_with_nothing_in_hand_the_map_holds_the_server_and_its_clients(
+    loop: Any,
+) -> None:
     with on_stage(Working, loop=loop) as stage, stage.connect() as client:
         entries = set(stage.map)
-        threads = set(threading.enumerate())
+        quick(stage.server)
+        client.send(b"HELO x\r\n")
+        stage.hear(client)
         for _ in range(3):
-            stage.server.may_end.release()
-            client.send((b"" if stage.server.threads else b"HELO x\r\n") + MESSAGE)
-            while stage.hear(client) != GO_ON:
-                pass
-            assert stage.hear(client) == OK
-            stage.server.joined()
+            client.send(MESSAGE)
+            assert [stage.hear(client) for _ in range(4)][-1] == OK
             assert set(stage.map) == entries
-            assert set(threading.enumerate()) == threads
+
+
+@LOOPS
+def test_threads_and_what_wakes_the_loop_stay_for_the_next_message(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs: list[Any] = []
+
+    def socketpair(*args: Any) -> Any:
+        pairs.append(args)
+        return original(*args)
+
+    original = socket.socketpair
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        monkeypatch.setattr(smtpd_compat.socket, "socketpair", socketpair)
+        quick(stage.server)
+        client.send(b"HELO x\r\n" + MESSAGE * 20)
+        for _ in range(81):
+            stage.hear(client)
+    threads = stage.server.threads
+    # An answer is out before the thread that brought it has looked for the next call.
+    assert (len(threads), len(pairs)) == (20, 1)
+    assert len(set(threads)) <= 2
+    stage.server.joined()
+
+
+@LOOPS
+def test_a_thread_ends_some_time_after_its_last_message(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtpd_compat._connection._workers._IDLE", 0.01)
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        quick(stage.server)
+        client.send(b"HELO x\r\n")
+        stage.hear(client)
+        for _ in range(3):
+            client.send(MESSAGE)
+            assert [stage.hear(client) for _ in range(4)][-1] == OK
+            stage.server.joined()
+        assert len(set(stage.server.threads)) == 3
+
+
+@LOOPS
+def test_a_closed_server_leaves_no_thread(loop: Any) -> None:
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        quick(stage.server)
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert [stage.hear(client) for _ in range(5)][-1] == OK
+        (thread,) = stage.server.threads
+        assert thread.is_alive()
+        assert thread.daemon
+        stage.server.close()
+        assert not thread.is_alive()
+        # Its clients are served on.
+        client.send(MESSAGE)
+        assert [stage.hear(client) for _ in range(4)][-1] == OK
+        assert not any(thread.is_alive() for thread in stage.server.threads)
+        assert list(stage.map.values()) == stage.channels
 
 
 @LOOPS
@@ -205,7 +277,7 @@ def test_one_answer_of_two_does_not_keep_the_loop_busy(loop: Any) -> None:
             assert time.monotonic() - before > 0.08
             stage.server.may_end.release()
             assert (stage.hear(client), stage.hear(other)) == (OK, OK)
-            stage.server.joined()
+            stage.server.finished()
 
 
 # Failures
@@ -227,7 +299,7 @@ def test_a_handler_that_fails_in_a_worker_is_answered_451(
         server.outcome = None
         client.send(MESSAGE)
         assert client.replies(4)[-1] == OK
-        server.joined()
+        server.finished()
     assert len(server.errors) == 1
 
 
@@ -240,7 +312,7 @@ def test_each_of_two_pipelined_failures_in_workers_is_answered(loop: Any) -> Non
         assert client.codes() == (
             [b"250"] + [b"250", b"250", b"354", b"451"] * 2 + [b"250", b"221"]
         )
-        server.joined()
+        server.finished()
 
 
 @LOOPS
@@ -260,7 +332,7 @@ def test_an_overridden_handle_error_hears_of_a_workers_failure(loop: Any) -> Non
         assert client.codes() == (
             [b"250"] + [b"250", b"250", b"354", b"451"] * 2 + [b"250", b"221"]
         )
-        server.joined()
+        server.finished()
     assert server.errors == ["mine", "mine"]
 
 
@@ -275,7 +347,7 @@ def test_what_leaves_the_loop_by_intent_leaves_it_from_a_worker_too(
         client.send(b"HELO x\r\n" + MESSAGE)
         with pytest.raises(leaves):
             stage.until(lambda: False)
-        stage.server.joined()
+        stage.server.finished()
         assert stage.server.errors == []
         # Who goes on with the loop finds it in order.
         stage.turn(2)
@@ -288,13 +360,9 @@ def test_without_a_descriptor_to_wake_the_loop_the_client_may_try_again(
 ) -> None:
     with on_stage(Working, loop=loop) as stage, stage.connect() as client:
         quick(stage.server)
-        client.send(b"HELO x\r\n" + MESSAGE)
-        for _ in range(5):
-            stage.hear(client)
-        stage.server.joined()
         threads = threading.active_count()
-        client.send(MESSAGE[:-3])
-        for _ in range(3):
+        client.send(b"HELO x\r\n" + MESSAGE[:-3])
+        for _ in range(4):
             stage.hear(client)
         (channel,) = stage.channels
         stage.turn(2, timeout=0.01)
@@ -307,8 +375,7 @@ def test_without_a_descriptor_to_wake_the_loop_the_client_may_try_again(
         assert threading.active_count() == threads
         client.send(MESSAGE + b"NOOP\r\n")
         assert [stage.hear(client) for _ in range(5)][-2:] == [OK, OK]
-        stage.server.joined()
-        assert len(stage.server.messages) == 2
+        assert len(stage.server.messages) == 1
 
 
 def test_where_select_cannot_hold_the_waker_the_client_may_try_again() -> None:
@@ -321,49 +388,65 @@ def test_where_select_cannot_hold_the_waker_the_client_may_try_again() -> None:
         assert set(stage.map.values()) == {stage.server, *stage.channels}
         client.send(MESSAGE)
         assert [stage.hear(client) for _ in range(4)][-1] == OK
-        stage.server.joined()
+        stage.server.finished()
         assert len(stage.server.messages) == 1
 
 
+class NoThreads:
+    """Has the starts of workers fail, but for the first *few*."""
+
+    def __init__(
+        self, patch: pytest.MonkeyPatch, where: str, error: BaseException, few: int = 0
+    ) -> None:
+        self.left = few
+        self._error = error
+        self._original = getattr(threading.Thread, where)
+        patch.setattr(threading.Thread, where, lambda *args, **kw: self(*args, **kw))
+
+    def __call__(self, thread: threading.Thread, *args: Any, **kwargs: Any) -> None:
+        if "smtpd_compat worker" in (kwargs.get("name"), getattr(thread, "_name", "")):
+            if not self.left:
+                raise self._error
+            self.left -= 1
+        self._original(thread, *args, **kwargs)
+
+
+NO_THREADS = pytest.mark.parametrize(
+    "where, error",
+    [
+        ("start", RuntimeError("can't start new thread")),
+        ("start", MemoryError()),
+        ("start", OSError(11, "no")),
+        ("__init__", MemoryError()),
+    ],
+    ids=repr,
+)
+
+
+@NO_THREADS
 def test_without_a_thread_the_client_may_try_again(
-    monkeypatch: pytest.MonkeyPatch,
+    where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = threading.Thread.start
-
-    def cannot(thread: threading.Thread) -> None:
-        if thread.name == "smtpd_compat worker":
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
     with on_stage(Working) as stage, stage.connect() as client:
         quick(stage.server)
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", cannot)
-            client.send(b"HELO x\r\n" + MESSAGE + b"NOOP\r\n")
-            replies = [stage.hear(client) for _ in range(6)]
-            assert replies[-2:] == [FAILED, OK]
+            NoThreads(patch, where, error)
+            client.send(b"HELO x\r\n" + MESSAGE * 3 + b"NOOP\r\n")
+            replies = [stage.hear(client) for _ in range(14)]
+            assert replies[4::4] == [FAILED] * 3
+            assert replies[-1] == OK
         assert set(stage.map.values()) == {stage.server, *stage.channels}
         for _ in range(3):
             client.send(MESSAGE + b"NOOP\r\n")
             assert [stage.hear(client) for _ in range(5)][-2:] == [OK, OK]
-        stage.server.joined()
         assert len(stage.server.messages) == 3
 
 
+@NO_THREADS
 def test_without_another_thread_the_one_there_is_does_the_work(
-    monkeypatch: pytest.MonkeyPatch,
+    where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = threading.Thread.start
-    begun = []
-
-    def one_only(thread: threading.Thread) -> None:
-        if thread.name == "smtpd_compat worker":
-            if begun:
-                raise RuntimeError("can't start new thread")
-            begun.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", one_only)
+    NoThreads(monkeypatch, where, error, few=1)
     with serving(Working) as server:
         with connected(server) as client, connected(server) as other:
             client.send(b"HELO x\r\n" + MESSAGE)
@@ -372,8 +455,116 @@ def test_without_another_thread_the_one_there_is_does_the_work(
             assert other.replies(4)[-1] == GO_ON
             quick(server)
             assert (client.replies(5)[-1], other.reply()) == (OK, OK)
-        server.joined()
     assert (len(server.messages), server.errors) == (2, [])
+
+
+def test_after_failed_starts_as_many_threads_run_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(Working) as server, contextlib.ExitStack() as cleanup:
+        clients = [cleanup.enter_context(connected(server)) for _ in range(4)]
+        with monkeypatch.context() as patch:
+            NoThreads(patch, "start", MemoryError())
+            for client in clients:
+                client.send(b"HELO x\r\n" + MESSAGE)
+                assert client.replies(5)[-1] == FAILED
+        for client in clients:
+            client.send(MESSAGE)
+            assert client.replies(3)[-1] == GO_ON
+        server.begun()
+        server.begun()
+        assert not server.started.acquire(blocking=False)
+        quick(server)
+        assert [client.reply() for client in clients] == [OK] * 4
+        assert len(set(server.threads)) == 2
+
+
+def test_a_start_that_is_interrupted_leaves_the_loop_and_the_count_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    with on_stage(Working) as stage, stage.connect() as client:
+        quick(stage.server)
+        client.send(b"HELO x\r\n" + MESSAGE)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                stage.until(lambda: False)
+        assert set(stage.map.values()) == {stage.server, *stage.channels}
+        with stage.connect() as other:
+            other.send(b"HELO x\r\n" + MESSAGE * 3)
+            assert [stage.hear(other) for _ in range(13)][4::4] == [OK] * 3
+        assert len(set(stage.server.threads)) <= 2
+
+
+class Failure(Exception):
+    """For handlers to raise."""
+
+
+@pytest.mark.parametrize("end", ["answered", "closed"])
+@LOOPS
+def test_what_a_handler_raises_is_not_kept(loop: Any, end: str) -> None:
+    """Neither it nor, by way of its traceback, the message."""
+    kept: list[Any] = []
+
+    class Fails(Working):
+        worker_threads = 1
+
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            error = Failure()
+            kept.append(weakref.ref(error))
+            try:
+                super().process_message(*args, **kwargs)
+                raise error
+            finally:
+                del error
+
+    gc.collect()
+    gc.disable()
+    try:
+        with on_stage(Fails, loop=loop) as stage, stage.connect() as client:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            for _ in range(4):
+                stage.hear(client)
+            stage.server.begun()
+            if end == "closed":
+                stage.channels[0].close()
+            quick(stage.server)
+            if end == "answered":
+                assert stage.hear(client) == FAILED
+            stage.until(lambda: set(stage.map) == _descriptors(stage))
+            assert [error() for error in kept] == [None]
+    finally:
+        gc.enable()
+
+
+def _descriptors(stage: Any) -> set[int]:
+    return {entry.socket.fileno() for entry in (stage.server, *stage.channels)}
+
+
+def test_a_thread_that_waits_keeps_no_message() -> None:
+    class Sink(Server):
+        worker_threads = 1
+
+    counts = []
+    for cls in (Server, Sink):
+        with on_stage(cls) as stage, stage.connect() as client:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            assert [stage.hear(client) for _ in range(5)][-1] == OK
+            if cls is Sink:
+                assert "smtpd_compat worker" in map(str, _names())
+            data = stage.server.messages.pop().data
+            counts.append(sys.getrefcount(data))
+    assert counts[0] == counts[1]
+
+
+def _names() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
 
 
 # Ends
@@ -394,7 +585,7 @@ def test_a_client_that_goes_while_a_worker_has_its_message_leaves_nothing(
         stage.turn(3, timeout=0.01)
         stage.server.may_end.release()
         stage.until(lambda: list(stage.map.values()) == [stage.server])
-        stage.server.joined()
+        stage.server.finished()
         assert (stage.server.messages, stage.server.errors) == ([b"hello"], [])
 
 
@@ -411,7 +602,7 @@ def test_a_client_that_ends_its_side_hears_what_became_of_its_message(
         stage.turn(3, timeout=0.01)
         stage.server.may_end.release()
         assert stage.rest(client) == OK
-        stage.server.joined()
+        stage.server.finished()
 
 
 @LOOPS
@@ -461,7 +652,7 @@ def test_a_channel_closed_while_a_worker_has_its_message_leaves_nothing(
             # Another client gets the descriptor, and must not get the reply.
             with stage.connect() as third:
                 stage.server.may_end.release()
-                stage.server.joined()
+                stage.server.finished()
                 stage.turn(3, timeout=0.01)
                 assert stage.say(third, b"NOOP") == OK
                 assert stage.say(other, b"NOOP") == OK
@@ -476,7 +667,7 @@ def test_a_loop_that_was_left_brings_the_answer_when_it_goes_on(loop: Any) -> No
             stage.hear(client)
         stage.server.begun()
         stage.server.may_end.release()
-        stage.server.joined()
+        stage.server.finished()
         assert not client.has_input()
         assert stage.hear(client) == OK
 
@@ -500,7 +691,7 @@ def test_a_message_at_a_worker_is_not_idle_nor_is_its_client_after_that(
         assert stage.hear(client) == OK
         stage.turn(3, timeout=0.01)
         assert stage.say(client, b"QUIT") == b"221 Bye\r\n"
-        stage.server.joined()
+        stage.server.finished()
 
 
 def test_unsent_replies_do_not_hold_up_a_workers_answer() -> None:
@@ -510,7 +701,62 @@ def test_unsent_replies_do_not_hold_up_a_workers_answer() -> None:
         heard = stage.rest(client)
         assert heard.count(b"Supported commands") == 5000
         assert heard.endswith(OK + b"221 Bye\r\n")
-        stage.server.joined()
+        stage.server.finished()
+
+
+def test_threads_that_wait_do_not_keep_a_process_from_ending() -> None:
+    program = (
+        "import smtplib, threading, smtpd_compat as smtpd\n"
+        "from smtpd_compat._connection import _workers\n"
+        "_workers._IDLE = 100_000.0\n"
+        "class Server(smtpd.SMTPServer):\n"
+        "    worker_threads = 1\n"
+        "    def process_message(self, *args, **kwargs):\n"
+        "        print(threading.current_thread().name)\n"
+        "server = Server(('127.0.0.1', 0), None)\n"
+        "threading.Thread(target=smtpd.loop, daemon=True).start()\n"
+        "with smtplib.SMTP(*server.socket.getsockname()) as client:\n"
+        "    client.sendmail('a@b', ['c@d'], 'x')\n"
+    )
+    assert fresh(program) == "smtpd_compat worker\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@LOOPS
+def test_a_forked_child_uses_threads_and_pipe_of_its_own(loop: Any) -> None:
+    """Here while one thread of the parent works, and another one waits."""
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        with stage.connect() as other:
+            stage.server.may_end.release()
+            for each in (client, other):
+                each.send(b"HELO x\r\n" + MESSAGE)
+            stage.until(lambda: client.has_input() and other.has_input())
+            stage.until(lambda: len(stage.server.messages) == 1)
+            child = os.fork()
+            if not child:
+                status = 1
+                try:
+                    status = _child(stage)
+                finally:
+                    os._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+            # The parent's loop has what it had, and its threads too.
+            stage.server.may_end.release()
+            for each in (client, other):
+                assert [stage.hear(each) for _ in range(5)][-1] == OK
+            assert len(stage.server.messages) == 2
+
+
+def _child(stage: Any) -> int:
+    """Serve a client, as the child of a server that has a message in hand."""
+    quick(stage.server)
+    assert set(stage.map) == _descriptors(stage)
+    with stage.connect() as client:
+        client.send(b"HELO x\r\n" + MESSAGE * 3)
+        heard = [stage.hear(client) for _ in range(13)]
+    assert heard[4::4] == [OK] * 3
+    return 0
 
 
 # Who gets threads

@@ -218,7 +218,8 @@ class Session(Stream):
 
     def _answered(self, channel: SMTPChannel, outcome: Callable[[], Any]) -> None:
         """On the loop's thread: who had the message has the reply, or the exception."""
-        if self.hold is WORKER:
+        is_closed = self.is_finished and not channel.connected
+        if self.hold is WORKER and not is_closed:
             self.hold_for(channel, partial(self._read_on, channel, outcome))
 
     def _read_on(self, channel: SMTPChannel, outcome: Callable[[], Any]) -> None:

@@ -24,6 +24,7 @@ SUBJECT, BASE = "package-3.11", "original-3.11"
 #: What can be computed from a measurement.
 FIGURES: dict[str, Callable[[Measurement], float]] = {
     "cpu": lambda measured: measured["server_cpu"] / measured["units"],
+    "microseconds": lambda measured: 1e6 * measured["server_cpu"] / measured["units"],
     "throughput": lambda measured: measured["units"] / measured["seconds"],
     "wall": lambda measured: measured["seconds"] / measured["units"],
     # Only where the unit is a megabyte: how many times the message's size.
@@ -37,6 +38,7 @@ FIGURES: dict[str, Callable[[Measurement], float]] = {
 #: How a figure reads in a sentence.
 PHRASES = {
     "cpu": "CPU",
+    "microseconds": "CPU, µs more",
     "throughput": "throughput",
     "wall": "wall time",
     "memory": "peak memory, of the message",
@@ -52,6 +54,8 @@ OTHERS = {
     "package-3.11": "that on 3.11",
     "noops-5000": "that with 5,000",
     "idle-100": "that with 100",
+    "handler-on-loop-1": "that on the loop's thread",
+    "handler-on-loop-4": "that on the loop's thread",
 }
 
 
@@ -112,17 +116,30 @@ class Report:
 
         :param one: the workload and the server.
         """
-        pairs = zip(self.values(figure, *one), self.values(figure, *other))
-        return spread(
-            value / base for value, base in pairs if value is not None and base
-        )
+        pairs = self._pairs(figure, one, other)
+        return spread(value / base for value, base in pairs if base)
+
+    def difference(
+        self, figure: str, one: tuple[str, str], other: tuple[str, str]
+    ) -> Spread | None:
+        """A figure of *one* less that of the *other*, as `ratio`."""
+        pairs = self._pairs(figure, one, other)
+        return spread(value - base for value, base in pairs)
+
+    def _pairs(
+        self, figure: str, one: tuple[str, str], other: tuple[str, str]
+    ) -> Iterable[tuple[float, float]]:
+        for value, base in zip(self.values(figure, *one), self.values(figure, *other)):
+            if value is not None and base is not None:
+                yield value, base
 
     def outcome(self, target: Target, workload: str) -> Spread | None:
         """What a target of *workload* has come to."""
         if not target.server and not target.workload:
             return self.spread(target.figure, workload, target.subject)
         other = target.workload or workload, target.server or target.subject
-        return self.ratio(target.figure, (workload, target.subject), other)
+        compare = self.difference if target.difference else self.ratio
+        return compare(target.figure, (workload, target.subject), other)
 
     def failure(self, workload: str, server: str) -> str:
         """Why there is no figure."""
@@ -149,7 +166,8 @@ def _describe(target: Target) -> str:
     if target.subject != SUBJECT:
         phrase += " on 3.13"
     other = target.workload or target.server
-    return f"{phrase}, of {OTHERS[other]}" if other else phrase
+    of = " than" if target.difference else ", of"
+    return f"{phrase}{of} {OTHERS[other]}" if other else phrase
 
 
 def _bound(target: Target) -> str:

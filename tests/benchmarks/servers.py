@@ -46,6 +46,7 @@ class Server:
     requirements: tuple[str, ...] = ()
     executable: str = ""
     program: tuple[str, ...] = ()
+    program_with_threads: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
     show_version: tuple[str, ...] = ()
     import_only: tuple[str, ...] = ()
@@ -71,11 +72,13 @@ class Server:
 def _smtpd(name: str, title: str, module: str, version: str, **more: Any) -> Server:
     """Something with the interface of ``smtpd``."""
     counting = PROGRAMS + "counting.CountingServer"
+    program = ("-m", PROGRAMS + "asyncore_program", module)
     return Server(
         name,
         title,
         version,
-        program=("-m", PROGRAMS + "asyncore_program", module),
+        program=program,
+        program_with_threads=(*program, "4") if module == "smtpd_compat" else (),
         import_only=("-c", f"import {module}"),
         import_server=("-c", f"from {module} import SMTPServer"),
         **{
@@ -161,6 +164,7 @@ HERE = Server(
     "smtpd_compat, this interpreter",
     executable=sys.executable,
     program=SERVERS[0].program,
+    program_with_threads=SERVERS[0].program_with_threads,
     command_line=SERVERS[0].command_line,
     show_version=SERVERS[0].show_version,
     import_only=SERVERS[0].import_only,

@@ -32,8 +32,9 @@ class Target:
     """A bound for a figure of *subject*, or for its ratio to another one.
 
     *figure* is a name in `report.FIGURES`.  It is divided by the same figure of
-    *server*, or of the subject with another *workload*, where one is given.  With
-    *noise*, a ratio above the bound counts as met if it reached 1 in some round.
+    *server*, or of the subject with another *workload*, where one is given; with
+    *difference*, that is subtracted instead.  With *noise*, a ratio above the bound
+    counts as met if it reached 1 in some round.
     """
 
     figure: str
@@ -43,6 +44,7 @@ class Target:
     subject: str = "package-3.11"
     at_least: bool = False
     noise: bool = False
+    difference: bool = False
 
 
 #: What has to come out of every row.
@@ -114,7 +116,7 @@ class Workload:
     @property
     def serves(self) -> bool:
         """Whether there is a server, or only its start."""
-        return self.role in ("program", "command_line")
+        return self.role in ("program", "program_with_threads", "command_line")
 
 
 def _run_load(load: Mapping[str, Any], server: Running) -> Measurement:
@@ -216,6 +218,40 @@ def _idle_poll(count: int) -> Workload:
     )
 
 
+def _with_threads(sessions: int, where: Mapping[str, str]) -> list[Workload]:
+    """What a thread for the handler costs, beside the same without."""
+    load = {"load": "kept_open", "sessions": sessions, "seconds": 0.5, **where}
+    quick = {"seconds": 0.1}
+    only = ("package-3.11", "package-3.13", "package-here")
+    plural = "s" if sessions > 1 else ""
+    on_loop = Workload(
+        f"handler-on-loop-{sessions}",
+        f"1 kB messages, {sessions} session{plural}, the handler on the loop's thread",
+        "message",
+        load,
+        quick,
+        only=only,
+    )
+    targets = tuple(
+        Target(
+            "microseconds",
+            150,
+            workload=on_loop.name,
+            subject=subject,
+            difference=True,
+        )
+        for subject in only[:2]
+    )
+    in_thread = replace(
+        on_loop,
+        name=f"handler-in-thread-{sessions}",
+        title=f"1 kB messages, {sessions} session{plural}, the handler in a thread",
+        targets=targets,
+        role="program_with_threads",
+    )
+    return [on_loop, in_thread]
+
+
 def _start(name: str, title: str, role: str, bound: float) -> Workload:
     target = Target("wall", bound, "original-3.11")
     return Workload(name, title, "start", {"times": 10}, {"times": 2}, (target,), role)
@@ -287,6 +323,8 @@ WORKLOADS = [
     _idle(3000, Target("cpu", 1.3, "", "idle-100")),
     _idle_poll(100),
     _idle_poll(3000),
+    *_with_threads(1, TAKING_TURNS),
+    *_with_threads(4, {}),
     _start("version", "`python -m smtpd_compat -V`", "show_version", 0.6),
     _start("import", "`import smtpd_compat`", "import_only", 0.6),
     # With what the row above leaves for later; the bound is not one of the project's.
