@@ -166,6 +166,7 @@ class WorkerPool:
     def _start_thread(self) -> None:
         """Start a thread; do without if there is one already."""
         permit = ["to take calls"]
+        threads = self._threads
         with self._lock:
             self._working += 1
         try:
@@ -175,6 +176,7 @@ class WorkerPool:
                 name="smtpd_compat worker",
                 daemon=True,
             )
+            threads = [*threads, thread]
             thread.start()
         except BaseException as error:
             with self._lock:
@@ -183,8 +185,8 @@ class WorkerPool:
                     self._working -= 1
                 if not self._working or not isinstance(error, Exception):
                     raise
-        else:
-            self._threads = [thread] + [old for old in self._threads if old.is_alive()]
+        finally:
+            self._threads = [thread for thread in threads if thread.is_alive()]
 
     # On the threads
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -118,7 +119,8 @@ def test_the_searcher_finds_a_failure_and_the_smallest_input_for_it(
     with pytest.raises(Found) as found:
         search(1, 3000)
     assert says in str(found.value)
-    assert "[b'noop\\r\\n']" in str(found.value).lower()
+    # It leaves out one octet after the other, so an empty line may be left.
+    assert re.search(r"\[b'(\\r\\n)*NOOP\\r\\n'\]", str(found.value), re.IGNORECASE)
 
 
 def test_the_command_tells_what_it_tried(capsys: pytest.CaptureFixture[str]) -> None:
