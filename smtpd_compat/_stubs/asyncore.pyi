@@ -12,12 +12,12 @@ socket_map: _Map
 class ExitNow(Exception): ...
 
 class dispatcher:
-    debug: bool
-    connected: bool
     accepting: bool
     connecting: bool
+    connected: bool
     closing: bool
     addr: Any
+    debug: bool
     ignore_log_types: frozenset[str]
     # None before create_socket or set_socket, of which few programs think.
     socket: _Socket | Any
