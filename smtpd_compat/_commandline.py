@@ -10,7 +10,7 @@ import smtpd_compat
 
 from ._tracing import public, raised_in
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 

@@ -15,7 +15,7 @@ from ._settings import setting
 from ._text._addresses import AddressError, parse_address
 from ._tracing import trace, tracing
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any

@@ -8,7 +8,7 @@ from ._hosts import peer_host
 from ._server import SMTPServer
 from ._tracing import ascii_only, public
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any

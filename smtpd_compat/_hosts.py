@@ -6,7 +6,7 @@ import socket
 
 import smtpd_compat
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from typing import Any
 

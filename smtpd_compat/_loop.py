@@ -18,7 +18,7 @@ from ._asyncore import asyncore
 from ._channel import SMTPChannel
 from ._settings import setting
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType

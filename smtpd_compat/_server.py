@@ -23,7 +23,7 @@ from ._tracing import (
     tracing,
 )
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable
     from socket import socket as Socket

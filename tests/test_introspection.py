@@ -82,6 +82,13 @@ def test_jedi_goes_to_the_class_itself(script: Any, name: str) -> None:
     assert line.startswith(f"class {name}")
 
 
+def test_no_module_hides_names_from_jedi() -> None:
+    """What stands below a literal False is dead code for it."""
+    sources = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    flags = set(re.findall("^TYPE_CHECKING.*", sources, re.M))
+    assert flags == {"TYPE_CHECKING = bool()"}
+
+
 # help(), pydoc
 
 

@@ -10,7 +10,7 @@ from .._text._message import MessageText, message_text, utf8
 from .._tracing import tracing
 from ._stream import WORKER, Stream
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

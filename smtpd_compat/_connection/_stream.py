@@ -45,7 +45,7 @@ import smtpd_compat
 from .._asyncore import asynchat, asyncore, is_asyncores
 from .._tracing import log_caught
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -358,7 +358,7 @@ class Stream:
         """Whether the channel's method *name* is neither overridden nor patched."""
         return getattr(getattr(channel, name), "__func__", None) in self.stock
 
-    def has_own_handle_error(self, channel: Any) -> bool:
+    def has_own_handle_error(self, channel: SMTPChannel) -> bool:
         """Whether ``handle_error`` is overridden, or patched here or in asyncore."""
         return not (
             self.is_stock(channel, "handle_error")

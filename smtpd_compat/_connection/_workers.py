@@ -20,7 +20,7 @@ import smtpd_compat
 from .._asyncore import asyncore
 from .._loop import select_cannot_hold
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Mapping

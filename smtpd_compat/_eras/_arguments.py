@@ -12,7 +12,7 @@ from types import MethodType
 
 from .._tracing import raised_in
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
     from inspect import Parameter

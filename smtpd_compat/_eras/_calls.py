@@ -17,7 +17,7 @@ from ._arguments import Arguments, find_refuser, is_opaque
 from ._text_hooks import keep_lines_as_text
 from ._warnings import warn_at, warn_of
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._warnings import warn_here
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from typing import Any
 

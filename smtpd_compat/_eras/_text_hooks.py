@@ -17,7 +17,7 @@ from .._connection._stream import WORKER
 from .._tracing import raised_in
 from ._warnings import warn_of
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from typing import Any
 

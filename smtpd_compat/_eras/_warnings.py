@@ -15,7 +15,7 @@ import smtpd_compat
 
 from ._arguments import code_of
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any

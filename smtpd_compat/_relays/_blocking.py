@@ -11,7 +11,7 @@ import smtpd_compat
 from .._hosts import host_name
 from ._client import Conversation
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

@@ -21,7 +21,7 @@ from collections import deque
 from ._outgoing import PIECE, path
 from ._replies import BAD_ADDRESS, NO_REPLY, NO_SMTPUTF8, ReplyReader, is_accepting
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -13,7 +13,7 @@ from ._outgoing import Message, octets
 from ._pure import PureProxy, trace_failure
 from ._replies import NO_REPLY, answer, is_accepting, is_temporary
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any

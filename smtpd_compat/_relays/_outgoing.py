@@ -6,7 +6,7 @@ import re
 
 from .._hosts import peer_host
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, TypeVar

@@ -12,7 +12,7 @@ from ._blocking import deliver, endpoint
 from ._outgoing import Message, insert_x_peer, octets
 from ._replies import NO_REPLY, answer, is_accepting
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any

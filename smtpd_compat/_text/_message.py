@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from io import BytesIO, IncrementalNewlineDecoder
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from typing import Any
 
