@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+import smtpd_compat
+from smtpd_compat import _commandline
 from tests.recipes.pages import PAGES, README, blocks
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +58,34 @@ def test_every_file_that_a_page_names_exists() -> None:
     assert named
     for path in named:
         assert (ROOT / path).exists(), path
+
+
+def settings() -> dict[str, list[str]]:
+    """The rows of the tables of settings, by attribute."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (.*) \|$", text)
+    return {name: cells.split(" | ") for name, cells in rows}
+
+
+def test_the_settings_have_the_defaults_that_their_page_gives() -> None:
+    for name, (default, on_command_line, _) in settings().items():
+        value = getattr(smtpd_compat.MailmanProxy, name)
+        if name == "worker_threads":
+            value = smtpd_compat.SMTPServer.worker_threads
+        assert default in (repr(value), f"`{getattr(value, '__name__', '')}`"), name
+        if name in _commandline._LIMITS:
+            assert float(on_command_line) == _commandline._LIMITS[name], name
+        else:
+            assert on_command_line in (default, "the class's"), name
+
+
+@pytest.mark.parametrize("name", ["SMTPServer", "PureProxy", "MailmanProxy"])
+def test_the_page_of_settings_has_those_of_each_class(name: str) -> None:
+    doc = inspect.cleandoc(getattr(smtpd_compat, name).__doc__)
+    lines = re.findall(r"(?m)^``.*``$", doc.partition("Subclasses set")[2])
+    documented = re.findall(r"\w+", " ".join(lines))
+    assert documented
+    assert set(documented) <= set(settings())
 
 
 def test_the_readme_is_a_page() -> None:
