@@ -379,7 +379,7 @@ def stock_methods(cls: type) -> frozenset[FunctionType]:
         method
         for method in found.values()
         if isinstance(method, FunctionType)
-        and (is_asyncores(method) or method.__module__.startswith(package))
+        and (is_asyncores(method) or str(method.__module__).startswith(package))
     )
 
 
