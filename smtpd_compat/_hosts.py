@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 import smtpd_compat
@@ -34,6 +35,21 @@ def peer_host(peer: Any) -> str | None:
     """The host in a socket's peer address; None where there is none (Unix sockets)."""
     host = peer[0] if peer else None
     return host if isinstance(host, str) else None
+
+
+def has_ended(sock: Any) -> bool:
+    """Whether the peer has closed its side of a connection that nobody reads from."""
+    try:
+        if hasattr(select, "POLLRDHUP"):
+            poll = select.poll()
+            poll.register(sock, select.POLLRDHUP)
+            return bool(poll.poll(0))
+        # Where something else is still unread, this cannot be seen.
+        return bool(sock.recv(1, socket.MSG_PEEK) == b"")
+    except BlockingIOError:
+        return False
+    except (OSError, ValueError, TypeError):  # closed, or not a socket of the system's
+        return False
 
 
 def family_and_type(localaddr: Any) -> tuple[int, int]:

@@ -63,7 +63,8 @@ EVERY_WAY = pytest.mark.parametrize(
 @contextlib.contextmanager
 def proxy(remoteaddr: Any, cls: Any = None, **kwargs: Any) -> Iterator[Any]:
     """A server that relays to *remoteaddr*, and a client connected to it."""
-    with serving(cls or smtpd_compat.PureProxy, remoteaddr, **kwargs) as server:
+    relay = cls or smtpd_compat.PureProxy
+    with serving(relay, remoteaddr, loop=smtpd_compat.loop, **kwargs) as server:
         with smtplib.SMTP(*address(server), timeout=PATIENCE) as client:
             client.ehlo()
             yield client

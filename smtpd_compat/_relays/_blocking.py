@@ -46,6 +46,35 @@ def hello_name(sock: socket.socket) -> str:
     return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
 
 
+def is_upstream_of_itself(listening: Any, remoteaddr: Any) -> bool:
+    """Whether a connection to *remoteaddr* ends at the socket that is *listening*."""
+    try:
+        host, port = listening.getsockname()[:2]
+        remote_host, remote_port = remoteaddr[:2]
+        # The port that was given, for 0 stands for upstream's default.
+        if type(remote_port) is not int or remote_port != port:
+            return False
+        found = smtpd_compat.socket.getaddrinfo(
+            remote_host, port, type=socket.SOCK_STREAM
+        )
+    except (OSError, ValueError, TypeError, IndexError, AttributeError):
+        return False  # a stand-in, or an address that nobody has: not ours to judge
+    return any(_is_same(host, str(address[4][0])) for address in found)
+
+
+def _is_same(listening: str, remote: str) -> bool:
+    remote = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(remote, remote)
+    if listening not in ("0.0.0.0", "::"):
+        return listening == remote
+    try:  # every interface: the address is ours if it can be bound
+        family = socket.AF_INET6 if ":" in remote else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((remote, 0))
+    except OSError:
+        return False
+    return listening == "::" or ":" not in remote
+
+
 class Session:
     """A connection to an SMTP or LMTP server.
 

@@ -8,11 +8,11 @@
 # reply; what has been sent is a queue of such methods.  Without PIPELINING (RFC 2920)
 # one reply may be outstanding, with it 100: that is all the difference.
 #
-# The message itself is prepared while it is sent, 64 KiB at a time, so that a large one
+# The message itself is prepared while it is sent, piece by piece, so that a large one
 # neither fills the memory nor keeps other clients waiting.
 #
-# A message is tried once more only by a driver, on another connection, and only as long
-# as the server has accepted nothing of it (`Conversation.progress`).
+# A driver may try a message once more, on another connection, as long as the server has
+# accepted nothing of it (`Conversation.progress`).
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Conversation:
     :param name: what we call ourselves in EHLO.
     :param lmtp: speak LMTP (RFC 2033).
 
-    Drivers call the methods, and look afterwards at ``output()`` and at
+    Drivers look at ``output()`` after each call, and at
 
     ``outcome``
         None while a message is in hand; then the reply for each of its recipients,
@@ -81,7 +81,6 @@ class Conversation:
         self._forget()
 
     def _forget(self) -> None:
-        """Know nothing of any message."""
         self._message: Message | None = None
         self._is_held = False
         #: Recipients whose RCPT has no reply yet; those that were accepted; the replies
@@ -112,9 +111,9 @@ class Conversation:
 
     def output(self) -> bytes:
         """What to send next, ``b""`` for nothing; `sent` takes it off."""
+        out = self._out
         if self._unsent:
             return self._unsent
-        out = self._out
         if self._body is not None:
             size = 0
             for piece in self._body:
@@ -139,11 +138,6 @@ class Conversation:
     def is_sending(self) -> bool:
         """Whether there is more to send."""
         return bool(self._unsent or self._out) or self._body is not None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a reply is outstanding."""
-        return bool(self._awaited)
 
     def receive(self, octets: bytes) -> None:
         """Take what the server said; nothing at all says that it has gone."""
@@ -203,9 +197,12 @@ class Conversation:
 
     def _end(self, reply: Reply) -> None:
         """Nothing more can be said; *reply* is for recipients that have none."""
-        if self._message is not None:
+        if not self.is_over:
             self.failure = self.failure or "SMTPServerDisconnected"
+        if self._message is not None:
             self._settle(reply)
+        elif not self.is_ready:
+            self.fate = self.fate or reply
         self.is_over = True
         self._body = None
         self._unsent = b""
@@ -280,7 +277,8 @@ class Conversation:
                 self._settle(NO_REPLY)
                 return
             self._commands.append((b"DATA\r\n", self._may_send))
-        self._needs_reset = False
+        # Some servers keep a transaction whose message they have refused.
+        self._needs_reset = True
         self._fill()
 
     def _options(self, message: Message) -> bytes:
@@ -350,7 +348,6 @@ class Conversation:
 
     def _nothing_taken(self, code: int = 0, text: bytes = b"") -> None:
         """There is no message that could be taken, whatever the server says to that."""
-        self._needs_reset = True
         self.failure = self.failure or "SMTPRecipientsRefused"
         self._settle(NO_REPLY)
 
@@ -374,7 +371,6 @@ class Conversation:
             self._awaited.extend([self._taken] * replies)
         elif code >= 400:
             self.failure = "SMTPDataError"
-            self._needs_reset = True
             self._settle((code, text))
         else:
             self._end(NO_REPLY)
@@ -396,7 +392,8 @@ class Conversation:
             if code == _CLOSED or len(self._verdicts) == len(self._accepted):
                 self._end(NO_REPLY)
         else:
-            if not is_accepting((code, text)):
+            self._needs_reset = not is_accepting((code, text))
+            if self._needs_reset:
                 self.failure = "SMTPDataError"
             self._settle((code, text))
             if is_early:  # it would take the rest for commands

@@ -57,7 +57,6 @@ class Message:
     """
 
     __slots__ = (
-        "_at",
         "_header",
         "data",
         "final_dot",
@@ -78,8 +77,8 @@ class Message:
         self.mailfrom = mailfrom
         self.rcpttos = rcpttos
         self.data = data
-        self._at, header = _x_peer(data, peer)
-        self._header = header.encode()
+        host = peer_host(peer)
+        self._header = b"" if host is None else b"X-Peer: %b" % host.encode()
         ends = is_complete and data[-1:] in (b"\r", b"\n")
         #: What follows what `wire` yields.
         self.final_dot = b".\r\n" if ends else b"\r\n.\r\n"
@@ -87,17 +86,19 @@ class Message:
 
     def size(self) -> int:
         """Octets on the wire, as SIZE counts them (RFC 1870, 6.1)."""
-        lf = self.data.count(b"\n") + self._header.count(b"\n")
-        return len(self.data) + len(self._header) + lf + len(self.final_dot) - 3
+        size = len(self.data) + self.data.count(b"\n") + len(self.final_dot) - 3
+        return size + len(self._header) + 2 if self._header else size
 
     def wire(self) -> Iterator[bytes]:
         """The message in pieces, as DATA carries it (RFC 5321, 4.5.2).
 
         Every line ends in CRLF, also where a CR or LF stood alone.
         """
+        header = self._header
         at_line_start = True
         after_cr = False
-        for piece in self._pieces():
+        for start in range(0, len(self.data), PIECE):
+            piece = self.data[start : start + PIECE]
             if after_cr and piece[:1] == b"\n":
                 piece = piece[1:]
             after_cr = piece[-1:] == b"\r"
@@ -107,20 +108,16 @@ class Message:
                 piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             if at_line_start and piece[:1] == b".":
                 piece = b"." + piece
+            if header:  # before the first empty line
+                is_empty = at_line_start and piece[:1] == b"\n"
+                at = 0 if is_empty else piece.find(b"\n\n") + 1
+                if at or is_empty:
+                    piece = b"%b%b\n%b" % (piece[:at], header, piece[at:])
+                    header = b""
             at_line_start = piece[-1:] == b"\n"
             yield piece.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
-
-    def _pieces(self) -> Iterator[bytes]:
-        data, at = self.data, self._at
-        if len(data) <= PIECE:
-            yield b"".join((data[:at], self._header, data[at:]))
-            return
-        for start in range(0, at, PIECE):
-            yield data[start : min(start + PIECE, at)]
-        if self._header:
-            yield self._header
-        for start in range(at, len(data), PIECE):
-            yield data[start : start + PIECE]
+        if header:
+            yield header + b"\r\n" if at_line_start else b"\r\n" + header
 
 
 def insert_x_peer(data: _Data, peer: Any) -> _Data:
@@ -132,18 +129,18 @@ def insert_x_peer(data: _Data, peer: Any) -> _Data:
     :param peer: the client's address, as ``getpeername`` gives it; if it has no host
         (that of a Unix socket has none), *data* is returned as it is.
     """
-    at, text = _x_peer(data, peer)
-    header: Any = text if isinstance(data, str) else text.encode()
-    return data[:at] + header + data[at:] if text else data
-
-
-def _x_peer(data: bytes | str, peer: Any) -> tuple[int, str]:
-    """Where to insert what, for an X-Peer header."""
     host = peer_host(peer)
     if host is None:
-        return 0, ""
-    at = _first_empty_line(data)
-    return (len(data), f"\nX-Peer: {host}") if at < 0 else (at, f"X-Peer: {host}\n")
+        return data
+    text: Any = data
+    header: Any = f"X-Peer: {host}"
+    line_end: Any = "\n"
+    if isinstance(data, bytes):
+        header, line_end = header.encode(), b"\n"
+    at = _first_empty_line(text)
+    if at < 0:
+        return text + line_end + header  # type: ignore[no-any-return]
+    return text[:at] + header + line_end + text[at:]  # type: ignore[no-any-return]
 
 
 #: What precedes an empty line; CR or LF alone ends a line too, since it will upstream.
@@ -161,7 +158,7 @@ def _first_empty_line(data: bytes | str) -> int:
     if not text or text[:1] in ends:
         return 0
     start = len(text)
-    for pair in two_ends:
+    for pair in two_ends if two_ends[2][:1] in text else two_ends[:1]:
         found = text.find(pair, 0, start)
         if found >= 0:
             start = found + 1

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+from functools import partial
 
+from .._asyncore import asyncore
 from .._eras._arguments import accepts
 from .._server import SMTPServer
-from .._tracing import public, trace_if_possible
-from ._blocking import deliver, endpoint
+from .._tracing import public, trace_if_possible, tracing
+from ._blocking import deliver, endpoint, is_upstream_of_itself
 from ._outgoing import Message, insert_x_peer, octets
+from ._pool import Job, Pool
 from ._replies import NO_REPLY, answer, is_accepting
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
+    from .._connection._session import Message as Handed
     from ._replies import Refused, Reply
 
 
@@ -39,17 +44,40 @@ class PureProxy(SMTPServer):
     Anybody who can connect can send mail through upstream, so take care not to become
     an open relay.
 
-    :raises ValueError: if the keyword *enable_SMTPUTF8* is true.
+    :raises ValueError: if the keyword *enable_SMTPUTF8* is true, or if *remoteaddr* is
+        the address on which this server listens.
 
     Subclasses set, besides the attributes of `SMTPServer`:
 
     ``upstream_timeout``
-        Seconds for which upstream may be silent (RFC 5321, 4.5.3.2 asks for five
-        minutes, and more than that of the client, who waits for us).  None: for ever.
+        Seconds that upstream may take for a reply, or for reading some of the message
+        (RFC 5321, 4.5.3.2 asks for five minutes, and more than that of the client, who
+        waits for us).  None: for ever.
+    ``upstream_sessions``
+        Connections to upstream that may be open at once.  Where upstream refuses that
+        many, fewer are used for a while.
+    ``upstream_keep``
+        Seconds for which a connection that has nothing to do is kept for the next
+        message.  0: not at all.
+    ``upstream_queue``
+        Messages that may wait for a connection; the client of one more hears 451.
+    ``upstream_queue_timeout``
+        Seconds for which a message may wait for a connection; then its client hears
+        451.  None: for ever.
+
+    The last four hold as long as `process_message` and ``_deliver`` are these.  A
+    subclass that overrides one of them opens a connection for each message, and waits
+    for upstream on the loop's thread, or in threads if it sets ``worker_threads``.
     """
 
     worker_threads = 64
     upstream_timeout: float | None = 300.0
+    upstream_sessions: int = 256
+    upstream_keep: float = 5.0
+    upstream_queue: int = 4096
+    upstream_queue_timeout: float | None = 120.0
+
+    _smtpd_upstream: Pool | None = None
 
     if not TYPE_CHECKING:  # or type checkers would let any arguments pass
 
@@ -57,6 +85,10 @@ class PureProxy(SMTPServer):
             if kwargs.get("enable_SMTPUTF8"):
                 raise ValueError("PureProxy does not support SMTPUTF8.")
             super().__init__(*args, **kwargs)
+            remoteaddr = self._remoteaddr
+            if _is_bundled(self) and is_upstream_of_itself(self.socket, remoteaddr):
+                self.close()
+                raise ValueError(f"{remoteaddr} is the address of the relay itself")
 
     def process_message(
         self,
@@ -138,16 +170,100 @@ class PureProxy(SMTPServer):
             return dict.fromkeys(rcpttos, NO_REPLY)
         return refused_in(outcome, failure)
 
+    # Without waiting
 
-def refused_in(outcome: Mapping[str, Reply], failure: str) -> Refused:
+    def _smtpd_take_message(
+        self,
+        call: Callable[[], Any],
+        message: Handed,
+        answered: Callable[[Callable[[], Any]], None],
+    ) -> bool:
+        """Relay a message while the loop goes on, if nobody else has a say in that."""
+        if not _is_bundled(self):
+            return super()._smtpd_take_message(call, message, answered)
+        peer, mailfrom, rcpttos = message.envelope
+        channel = message.channel
+
+        def deliver(outcome: Mapping[str, Reply], failure: Any, at_once: bool) -> None:
+            answered(partial(_reply_for, rcpttos, outcome, failure))
+            if at_once and channel.connected and not channel._smtpd.corked:
+                # As asyncore does for a channel with something to do.
+                asyncore.write(channel)
+
+        unique = list(dict.fromkeys(rcpttos))
+        smtputf8 = "SMTPUTF8" in message.options["mail_options"]
+        data = octets(message.data)
+        outgoing = Message(mailfrom, unique, data, peer, smtputf8=smtputf8)
+        self._smtpd_pool().submit(Job(outgoing, deliver, channel.socket))
+        return True
+
+    def _smtpd_pool(self) -> Pool:
+        pool = self._smtpd_upstream
+        if pool is not None and pool.process != os.getpid():
+            pool.forget_parent()
+            pool = None
+        if pool is None or pool.remoteaddr != self._remoteaddr:
+            if pool is not None:
+                pool.close()
+            pool = self._smtpd_upstream = Pool(self)
+        return pool
+
+    def _smtpd_in_thread(
+        self, call: Callable[[], Any], answered: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        from .._connection._workers import WorkerPool
+
+        if self._smtpd_workers is None:
+            self._smtpd_workers = WorkerPool(self.worker_threads or 1, self._map)
+        self._smtpd_workers.submit(call, answered)
+
+    def close(self) -> None:
+        """Stop listening; messages in hand are still delivered and answered."""
+        super().close()
+        if self._smtpd_upstream is not None:
+            self._smtpd_upstream.close()
+
+
+_PROCESS_MESSAGE = PureProxy.process_message
+_DELIVER = PureProxy._deliver
+
+
+def _is_bundled(server: PureProxy) -> bool:
+    """Whether nothing but this package is between a message and upstream."""
+    names = vars(server)
+    cls = type(server)
+    return (
+        cls.process_message is _PROCESS_MESSAGE
+        and cls._deliver is _DELIVER
+        and "process_message" not in names
+        and "_deliver" not in names
+        and _replaced_smtplib() is None
+    )
+
+
+def _reply_for(
+    rcpttos: list[str], outcome: Mapping[str, Reply], failure: Any
+) -> str | None:
+    refused = refused_in(outcome, failure)
+    if tracing():
+        trace_if_possible("we got some refusals:", refused)
+    return answer(rcpttos, refused)
+
+
+def refused_in(outcome: Mapping[str, Reply], failure: Any) -> Refused:
     """The recipients that did not get the message; the debug stream shows *failure*."""
     trace_failure(failure)
     return {to: reply for to, reply in outcome.items() if not is_accepting(reply)}
 
 
-def trace_failure(failure: str) -> None:
-    """Show a `Conversation.failure` as the original shows smtplib's exception."""
-    if failure == "SMTPRecipientsRefused":
+def trace_failure(failure: Any) -> None:
+    """Show an exception's class, as the original does.
+
+    :param failure: the class, or the name of one of smtplib's; ``''`` for none.
+    """
+    if isinstance(failure, type):
+        trace_if_possible("got", failure)
+    elif failure == "SMTPRecipientsRefused":
         trace_if_possible("got SMTPRecipientsRefused")
     elif failure:
         trace_if_possible(f"got <class 'smtplib.{failure}'>")

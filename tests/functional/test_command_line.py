@@ -20,6 +20,7 @@ from tests.functional.processes import (
     Server,
     end,
     interruptible,
+    reserved_port,
     run,
     server_process,
     start,
@@ -231,6 +232,15 @@ def test_address_in_use_is_a_message() -> None:
     assert (ended.status, ended.stdout) == (1, "")
     said = f"Cannot start DebuggingServer on 127.0.0.1:{port}: "
     assert ended.stderr.startswith(said)
+    assert ended.stderr.count("\n") == 1
+
+
+def test_relay_to_itself_is_a_message() -> None:
+    with reserved_port("127.0.0.1") as port:
+        here = f"127.0.0.1:{port}"
+        ended = run("-n", here, here)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Cannot start PureProxy: ")
     assert ended.stderr.count("\n") == 1
 
 

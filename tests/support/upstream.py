@@ -70,6 +70,8 @@ class Upstream:
         self.lmtp = lmtp
         #: Messages that were taken, oldest first.
         self.messages: list[Message] = []
+        #: Connections that were accepted.
+        self.connections = 0
         #: Command lines of all clients, in the order of their arrival.
         self.commands: list[str] = []
         self._lock = threading.Lock()
@@ -104,6 +106,7 @@ class Upstream:
                 conn.close()
                 return
             with self._lock:
+                self.connections += 1
                 self._open.add(conn)
             thread = threading.Thread(target=self._serve, args=(conn,), name="upstream")
             self._threads.append(thread)
@@ -179,12 +182,13 @@ class _Conversation:
             self.say([f"500 {verb} is not for me"])
 
     def data(self) -> None:
-        wire = b"\r\n"
-        while not wire.endswith(b"\r\n.\r\n"):
+        lines = [b"\r\n"]
+        while not (lines[-1] == b".\r\n" and lines[-2].endswith(b"\r\n")):
             line = self.stream.readline()
             if not line:
                 raise _Over
-            wire += line
+            lines.append(line)
+        wire = b"".join(lines)
         mailfrom, self.mailfrom = self.mailfrom, None
         accepted, self.rcpttos = self.rcpttos, []
         default: Reply = "250 taken"

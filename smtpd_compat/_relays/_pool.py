@@ -1,0 +1,246 @@
+"""The relay's queue, and the sessions that messages wait for; see `_upstream`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from functools import partial
+
+import smtpd_compat
+
+from .._hosts import has_ended
+from ._blocking import endpoint
+from ._replies import NO_REPLY
+from ._upstream import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ._outgoing import Message
+    from ._replies import Reply
+
+#: Seconds after which a client may have lost patience.  Before that, one that has ended
+#: its side of the connection is more likely to be a script that has sent all it has.
+_PATIENCE = 0.5
+
+#: Seconds for which no more sessions are opened than upstream is known to take.
+_FEWER_FOR = 30.0
+
+
+class Job:
+    """A message on its way.
+
+    :param answered: called once with the reply for each recipient; with what failed, a
+        `Conversation.failure` or an exception's class; and with whether the client may
+        be answered at once, since nobody is asking the socket map's dispatchers.
+    :param client: the socket of the client that waits for the answer.
+    """
+
+    __slots__ = ("answered", "is_retried", "message", "since", "_client", "_has_ended")
+
+    def __init__(
+        self,
+        message: Message,
+        answered: Callable[[dict[str, Reply], Any, bool], None],
+        client: Any,
+    ) -> None:
+        self.message = message
+        self.answered = answered
+        self.is_retried = False
+        self.since = time.monotonic()
+        self._client = client
+        #: One that sends all it has at once, and then only reads.
+        self._has_ended = False
+
+    def wait(self) -> None:
+        """It is not this message's turn yet."""
+        self._has_ended = has_ended(self._client)
+
+    def is_gone(self, now: float) -> bool:
+        """Whether the client has lost patience, and left."""
+        return (
+            now - self.since > _PATIENCE
+            and not self._has_ended
+            and has_ended(self._client)
+        )
+
+    def fail(self, reply: Reply, failure: Any, at_once: bool) -> None:
+        """Answer that it was not delivered."""
+        self.answered(dict.fromkeys(self.message.rcpttos, reply), failure, at_once)
+
+
+class Pool:
+    """The sessions with one upstream server, and the messages that wait for them.
+
+    :param server: has the address, the socket map, and the settings ``upstream_...``.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.remoteaddr = server._remoteaddr
+        self.process = os.getpid()
+        self.map: dict[int, Any] = server._map
+        self.sessions: set[Session] = set()
+        #: Those that have not been greeted yet, and those that have nothing to do.
+        self.new: set[Session] = set()
+        self.idle: list[Session] = []
+        self.queue: deque[Job] = deque()
+        #: When to look for what is overdue (`time.monotonic`), None for never.
+        self.alarm: float | None = None
+        self.is_closed = False
+        self._is_busy = False
+        self._fewer = 0
+        self._fewer_until = 0.0
+
+    @property
+    def in_hand(self) -> int:
+        """Messages that wait, or are being delivered."""
+        return len(self.queue) + len(self.sessions - self.new) - len(self.idle)
+
+    def submit(self, job: Job) -> None:
+        """Deliver a message, at once or in its turn."""
+        now = job.since
+        while self.idle:
+            session = self.idle.pop()
+            if session.deadline is None or now < session.deadline:
+                session.start(job, now)
+                return
+            session.leave()
+        if len(self.queue) >= self.server.upstream_queue:
+            job.fail(NO_REPLY, "", False)
+            return
+        job.wait()
+        self.queue.append(job)
+        self.pump(now)
+
+    def next_job(self, now: float) -> Job | None:
+        """The next message whose client still waits for it, and not for too long."""
+        self.expire_queue(now)
+        while self.queue:
+            job = self.queue.popleft()
+            if not job.is_gone(now):
+                return job
+            job.fail(NO_REPLY, "", False)
+        return None
+
+    def expire_queue(self, now: float) -> None:
+        """Refuse, for now, what has waited for too long."""
+        timeout = self.server.upstream_queue_timeout
+        if timeout is None:
+            return
+        while self.queue and self.queue[0].since + timeout <= now:
+            self.queue.popleft().fail(NO_REPLY, "", False)
+        if self.queue:
+            self.look_at(self.queue[0].since + timeout)
+
+    # Opening sessions
+
+    def pump(self, now: float) -> None:
+        """Open as many sessions as the messages that wait call for."""
+        if self._is_busy or not self._wanted(now):
+            return
+        self.expire_queue(now)
+        socket = smtpd_compat.socket
+        kind: Any = {"type": socket.SOCK_STREAM}
+        try:
+            host, port = endpoint(self.remoteaddr)
+            try:
+                numeric = socket.AI_NUMERICHOST
+                found = socket.getaddrinfo(host, port, flags=numeric, **kind)
+            except (OSError, UnicodeError):
+                # A name, which may take a name server's time.
+                self._is_busy = True
+                self.server._smtpd_in_thread(
+                    partial(socket.getaddrinfo, host, port, **kind), self._resolved
+                )
+                return
+        except Exception as error:  # noqa: BLE001 - no address, or no thread left
+            self._is_busy = False
+            self._fail_all(error)
+            return
+        self._open(found, now)
+
+    def _wanted(self, now: float) -> int:
+        limit: int = self.server.upstream_sessions
+        if now < self._fewer_until:
+            limit = min(limit, self._fewer)
+        return min(len(self.queue) - len(self.new), max(1, limit) - len(self.sessions))
+
+    def _resolved(self, outcome: Callable[[], Any]) -> None:
+        self._is_busy = False
+        try:
+            found = outcome()
+        except Exception as error:  # noqa: BLE001 - whatever looking up may raise
+            self._fail_all(error)
+        else:
+            self._open(found, time.monotonic())
+
+    def _fail_all(self, error: Exception) -> None:
+        while self.queue:
+            self.queue.popleft().fail(NO_REPLY, error.__class__, False)
+
+    def _open(self, found: list[Any], now: float) -> None:
+        # What a failure brings about (an answer, another message) finds us busy here.
+        self._is_busy = True
+        try:
+            while self._wanted(now) > 0:
+                Session(self, found).connect()
+        finally:
+            self._is_busy = False
+
+    def lost(self, session: Session, reply: Reply, failure: Any) -> None:
+        """A session has ended before it could take a message."""
+        self.sessions.discard(session)
+        self.new.discard(session)
+        now = time.monotonic()
+        others = len(self.sessions) - len(self.new)
+        if others:  # upstream takes no more than these
+            self._fewer = others
+            self._fewer_until = now + _FEWER_FOR
+        elif self.queue:
+            self.queue.popleft().fail(reply, failure, False)
+        self.pump(now)
+
+    def retry(self, job: Job) -> None:
+        """Deliver a message once more; all that have nothing to do may be dead."""
+        job.is_retried = True
+        while self.idle:
+            self.idle.pop().leave()
+        self.queue.appendleft(job)
+
+    # Time and end
+
+    def look_at(self, when: float) -> None:
+        """Have the alarm at *when*, if not before."""
+        if self.alarm is None or when < self.alarm:
+            self.alarm = when
+
+    def sweep(self, now: float) -> None:
+        """See what is overdue; called between two events."""
+        self.alarm = None
+        self.expire_queue(now)
+        for session in list(self.sessions):
+            if session.deadline is not None:
+                if session.deadline <= now:
+                    session.expire()
+                else:
+                    self.look_at(session.deadline)
+
+    def close(self) -> None:
+        """Keep no sessions any more; what is in hand is finished."""
+        self.is_closed = True
+        while self.idle:
+            self.idle.pop().leave()
+
+    def forget_parent(self) -> None:
+        """Let go of the sessions that a forked child has inherited, without a word."""
+        for session in list(self.sessions):
+            session.poller = None  # the parent's epoll is to watch them still
+            session.drop_socket()
+
+    def log_info(self, message: str, type: str = "info") -> None:
+        """As the server does."""
+        self.server.log_info(message, type)

@@ -1,0 +1,327 @@
+"""The client on asyncore: relaying without threads, by sessions that are used again."""
+
+# Theory.  A `Pool` belongs to one server, and keeps the sessions with its upstream in
+# the server's socket map.  A message waits in the pool's queue until a session has been
+# greeted and has nothing in hand.  It is not bound to one before: a server that has run
+# out of processes leaves new connections without a greeting, while the old ones go on.
+#
+# A session that was used before, and turns out dead before upstream has accepted
+# anything of the message, is replaced once by a new one.  After a time-out nothing is
+# tried again: upstream may still take it.
+#
+# Time.  A reply has a deadline, which moves only with a complete reply, or when some of
+# the message was sent.  `smtpd_compat.loop` calls `Pool.sweep` when the next deadline
+# is due (`Pool.alarm`).  Under a plain asyncore.loop, sessions look at the clock when
+# they are asked whether they are readable, once a turn.  Nothing but the session itself
+# may be closed then; so an overdue one shuts its socket down, and acts on the event
+# that this makes.
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+
+from .._asyncore import asyncore
+from .._loop import select_cannot_hold
+from .._tracing import log_caught
+from ._blocking import hello_name
+from ._client import Conversation
+from ._replies import NO_REPLY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._pool import Job, Pool
+
+_RECEIVE = 1 << 16
+
+_UNDER_WAY = frozenset((errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY))
+
+
+class Session(asyncore.dispatcher):
+    """A connection to the upstream server; see `Pool`.
+
+    :param addresses: as ``getaddrinfo`` returns them.
+    """
+
+    #: `smtpd_compat.loop` need not ask in every turn: its poller is told.
+    _smtpd_notifies = True
+    poller: Any = None
+
+    socket: Any
+    _fileno: Any
+
+    def __init__(self, pool: Pool, addresses: list[Any]) -> None:
+        super().__init__(map=pool.map)
+        self.pool = pool
+        self.talk = Conversation("")
+        self.deadline: float | None = None
+        self._addresses = list(addresses)
+        self._job: Job | None = None
+        self._is_used = False
+        self._is_overdue = False
+        #: Somebody is asking the dispatchers: no other one may act, or be closed, now.
+        self._is_asked = False
+        self._wants_to_write = True
+        pool.sessions.add(self)
+        pool.new.add(self)
+
+    # Connecting
+
+    def connect(self, address: Any = None) -> None:
+        """Try the next of the addresses."""
+        error: Exception = OSError("no address")
+        while self._addresses:
+            family, kind, _, _, address = self._addresses.pop(0)
+            try:
+                self.create_socket(family, kind)
+                if select_cannot_hold(self.socket, self.pool.map):
+                    raise OSError(errno.EMFILE, "no descriptor that select can hold")
+                code = self.socket.connect_ex(address)
+                if code and code not in _UNDER_WAY:
+                    raise OSError(code, "")
+                self.connecting = True
+                self._extend_deadline()
+                return
+            except (OSError, OverflowError) as failed:
+                error = failed
+                self.drop_socket()
+        self.pool.lost(self, NO_REPLY, error.__class__)
+
+    def _has_connected(self) -> bool:
+        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            if not self._addresses:
+                error = OSError(code, "")
+                self.drop_socket()
+                self.pool.lost(self, NO_REPLY, error.__class__)
+            else:
+                self.drop_socket()
+                self.connect()
+            return False
+        self.connected = True
+        self.connecting = False
+        self._wants_to_write = False
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.talk = Conversation(hello_name(self.socket))
+        return True
+
+    def drop_socket(self) -> None:
+        """Close the socket, without a word."""
+        sock: Any = self.socket
+        if sock is not None:
+            self.del_channel()
+            self.socket = None
+            sock.close()
+        self.connected = self.connecting = False
+
+    # Asked by the loop
+
+    def readable(self) -> bool:
+        """Whether to wait for replies; an overdue one makes an event here."""
+        if self.deadline is not None:
+            now = time.monotonic()
+            if self.pool.alarm is not None and self.pool.alarm <= now:
+                self.pool.expire_queue(now)
+            if self.deadline <= now:
+                return self._shut_down()
+        return self.connected
+
+    def _shut_down(self) -> bool:
+        if self in self.pool.idle:
+            self.pool.idle.remove(self)
+            self.leave()
+            return False
+        try:
+            if not self._is_overdue:
+                self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:  # not every system lets it, while connecting
+            self._is_asked = True
+            self.expire()
+            return False
+        self._is_overdue = True
+        return True
+
+    def writable(self) -> bool:
+        """Whether there is something to send."""
+        return self._wants_to_write and self._fileno is not None
+
+    def del_channel(self, map: Any = None) -> None:
+        """Leave the socket map."""
+        if self.poller is not None:
+            self.poller.leaves(self._fileno)
+        super().del_channel(map)
+
+    # Events
+
+    def handle_read_event(self) -> None:
+        """Read what upstream says; or act on our own shutdown."""
+        if self._is_overdue:
+            self.expire()
+            return
+        if not self.connected and not self._has_connected():
+            return
+        talk = self.talk
+        replies = talk.replies
+        try:
+            talk.receive(self.socket.recv(_RECEIVE))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            talk.lost()
+        if talk.replies != replies:
+            self._extend_deadline()
+        self._go_on()
+
+    # asyncore calls these in the place of the first, for an error or for the end.
+    handle_expt_event = handle_close = handle_read_event
+
+    def handle_write_event(self) -> None:
+        """Send; or see what has become of connecting."""
+        if self._is_overdue or not self.connected:
+            self.handle_read_event()
+        else:
+            self._send()
+
+    def handle_error(self) -> None:
+        """Log the exception, and end."""
+        log_caught(self.pool, "keeping")
+        self.talk.lost()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        talk = self.talk
+        if self._job is not None and talk.outcome is not None:
+            self._finish(self._job)
+        elif not talk.is_over:
+            if talk.is_ready and self in self.pool.new:
+                self.pool.new.discard(self)
+                self._take_next(time.monotonic())
+            else:
+                self._send()
+        elif self in self.pool.sessions:
+            self.drop_socket()
+            if self in self.pool.new:
+                self.pool.lost(self, talk.fate or NO_REPLY, talk.failure)
+            else:
+                self._forget()
+
+    def _send(self) -> None:
+        talk = self.talk
+        output = talk.output()
+        if output:
+            try:
+                talk.sent(self.socket.send(output))
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError:
+                self._receive_last_words()
+                return
+        wants = talk.is_sending
+        if wants:
+            self._extend_deadline()
+        if wants is not self._wants_to_write:
+            self._wants_to_write = wants
+            if self.poller is not None:
+                self.poller.notify(self._fileno)
+
+    def _receive_last_words(self) -> None:
+        """The connection has failed, but what was said before may still be there."""
+        try:
+            self.talk.receive(self.socket.recv(_RECEIVE))
+        except OSError:
+            pass
+        self.talk.lost()
+        self._go_on()
+
+    def _extend_deadline(self) -> None:
+        timeout = self.pool.server.upstream_timeout
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        if self.deadline is not None:
+            self.pool.look_at(self.deadline)
+
+    # Messages
+
+    def start(self, job: Job, now: float) -> None:
+        """Deliver a message; there must be none in hand."""
+        if not self._has_begun(job):
+            self._take_next(now)
+
+    def _has_begun(self, job: Job) -> bool:
+        talk = self.talk
+        talk.deliver(job.message)
+        if talk.outcome is not None:  # nothing that could be said to this server
+            job.answered(talk.outcome, talk.failure, False)
+            return False
+        self._job = job
+        self._extend_deadline()
+        self._send()
+        return True
+
+    def _take_next(self, now: float) -> None:
+        job = self.pool.next_job(now)
+        while job is not None:
+            if self._has_begun(job):
+                return
+            job = self.pool.next_job(now)
+        if self.pool.is_closed or not self.pool.server.upstream_keep:
+            self.leave()
+        else:
+            self.deadline = now + self.pool.server.upstream_keep
+            self.pool.look_at(self.deadline)
+            self.pool.idle.append(self)
+
+    def _finish(self, job: Job) -> None:
+        """The message's fate is known."""
+        talk, now = self.talk, time.monotonic()
+        outcome, failure = talk.outcome or {}, talk.failure
+        was_used, self._is_used = self._is_used, True
+        self._job = None
+        if not talk.is_over:
+            self._take_next(now)
+        else:
+            self._forget()
+            may_retry = was_used and not (talk.progress or self._is_overdue)
+            if may_retry and not job.is_retried:
+                self.pool.retry(job)
+                self.pool.pump(now)
+                return
+            self.pool.pump(now)
+        job.answered(outcome, failure, not self._is_asked)
+
+    def expire(self) -> None:
+        """Time is up."""
+        self._is_overdue = True
+        if self in self.pool.idle:
+            self.pool.idle.remove(self)
+            self.leave()
+        elif self.socket is not None:
+            self.talk.lost()
+            self._go_on()
+
+    def leave(self) -> None:
+        """Say QUIT, and do not wait for what is said to that."""
+        self.talk.quit()
+        try:
+            self.socket.send(self.talk.output())
+        except OSError:
+            pass
+        self._forget()
+
+    def _forget(self) -> None:
+        self.pool.sessions.discard(self)
+        self.pool.new.discard(self)
+        if self in self.pool.idle:
+            self.pool.idle.remove(self)
+        self.drop_socket()
+
+    def close(self) -> None:
+        """Close the connection, from outside (as ``asyncore.close_all`` does)."""
+        job, self._job = self._job, None
+        if self.socket is not None and job is None and self.talk.is_ready:
+            self.leave()
+        self._forget()
+        if job is not None:
+            job.fail(NO_REPLY, "SMTPServerDisconnected", False)

@@ -1,0 +1,786 @@
+"""Relaying on asyncore: sessions used again, a queue, and time."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import errno
+import select
+import smtplib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import smtpd_compat
+from smtpd_compat import asyncore
+from smtpd_compat._relays import _pool, _upstream
+from tests.support.loops import LOOPS
+from tests.support.serving import address, serving
+from tests.support.upstream import CLOSE, SILENT, Cut, Upstream, upstream
+
+PATIENCE = 60
+OK = (250, b"OK")
+UNAVAILABLE = (451, b"Error: next server is not available, try again later")
+MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
+
+
+class Relay(smtpd_compat.PureProxy):
+    """A relay whose sessions stay for as long as a test may take."""
+
+    upstream_keep = PATIENCE
+
+
+@contextlib.contextmanager
+def relaying(
+    remoteaddr: Any, loop: Any = smtpd_compat.loop, cls: Any = Relay, **settings: Any
+) -> Iterator[Any]:
+    """Serve a relay with *settings* of its class."""
+    relay = type("Relay", (cls,), settings)
+    with serving(relay, remoteaddr, loop=loop) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def client(server: Any) -> Iterator[smtplib.SMTP]:
+    with smtplib.SMTP(*address(server), timeout=PATIENCE) as connection:
+        connection.ehlo("client.example")
+        yield connection
+
+
+def send(connection: smtplib.SMTP, to: str = "to@x", message: Any = MESSAGE) -> Any:
+    """Send a message; the reply to the end of the data."""
+    begin(connection, to)
+    return connection.data(message)
+
+
+def begin(connection: smtplib.SMTP, to: str = "to@x") -> None:
+    assert connection.mail("from@x")[0] == 250
+    assert connection.rcpt(to)[0] == 250
+
+
+def hand_over(connection: smtplib.SMTP, to: str = "to@x") -> None:
+    """Send a message, and do not wait for the reply."""
+    begin(connection, to)
+    assert connection.docmd("DATA")[0] == 354
+    connection.send(MESSAGE + b".\r\n")
+
+
+def until(condition: Any) -> None:
+    """Wait for what another thread brings about."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def recipients(server: Upstream) -> list[str]:
+    return [to for message in server.messages for to in message.rcpttos]
+
+
+class Turns:
+    """A script's step whose replies come in this order, then the usual ones."""
+
+    def __init__(self, *replies: Any) -> None:
+        self.replies = list(replies)
+        self.lock = threading.Lock()
+
+    def __call__(self, argument: Any) -> Any:
+        with self.lock:
+            return self.replies.pop(0) if self.replies else None
+
+
+class Held:
+    """A script's step that waits to be released."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self, argument: Any) -> None:
+        self.asked.set()
+        assert self.released.wait(PATIENCE)
+
+
+# Sessions used again
+
+
+@LOOPS
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)], ids=["one", "all"])
+def test_one_connection_serves_one_message_after_another(
+    extensions: Any, loop: Any
+) -> None:
+    with upstream(extensions=extensions) as server:
+        with relaying(server.address, loop) as relay:
+            for number in range(3):
+                with client(relay) as connection:
+                    assert send(connection, f"user{number}@x") == OK
+        assert server.connections == 1
+        assert recipients(server) == ["user0@x", "user1@x", "user2@x"]
+        assert server.verbs().count("EHLO") == 1
+
+
+def test_a_session_without_work_leaves_with_quit_after_a_while() -> None:
+    with upstream() as server:
+        with relaying(server.address, upstream_keep=0.05) as relay:
+            with client(relay) as connection:
+                assert send(connection) == OK
+                until(lambda: "QUIT" in server.verbs())
+                until(lambda: len(relay._map) == 3)  # relay, client, the test's own
+                assert send(connection) == OK
+        assert server.connections == 2
+
+
+def test_a_class_can_have_no_session_kept() -> None:
+    with upstream() as server:
+        with relaying(server.address, upstream_keep=0) as relay:
+            with client(relay) as connection:
+                for _ in range(3):
+                    assert send(connection) == OK
+        assert server.connections == 3
+        until(lambda: server.verbs().count("QUIT") == 3)
+
+
+@pytest.mark.parametrize("ending", [CLOSE, "421 idle for too long", "250 what?"])
+def test_an_upstream_that_ends_a_kept_session_gets_a_new_one(ending: str) -> None:
+    with upstream({"end of data": Turns(["250 taken", ending])}) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            until(lambda: not relay._smtpd_upstream.sessions)
+            assert send(connection) == OK
+        assert server.connections == 2
+        assert len(server.messages) == 2
+
+
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)], ids=["one", "all"])
+@pytest.mark.parametrize("ending", [CLOSE, ["421 too long", CLOSE], "nonsense"])
+def test_a_kept_session_that_is_dead_is_replaced_once(
+    ending: Any, extensions: Any
+) -> None:
+    script = {"MAIL": Turns(None, ending)}
+    with upstream(script, extensions=extensions) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection, "one@x") == OK
+            assert send(connection, "two@x") == OK
+        assert server.connections == 2
+        assert recipients(server) == ["one@x", "two@x"]
+
+
+def test_a_message_is_not_tried_a_third_time() -> None:
+    with upstream({"MAIL": Turns(None, CLOSE, CLOSE)}) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            assert send(connection) == UNAVAILABLE
+            assert send(connection) == OK
+        assert server.verbs().count("MAIL") == 4
+
+
+@pytest.mark.parametrize("step", ["RCPT", "DATA", "end of data"])
+def test_what_upstream_has_begun_to_take_is_not_tried_again(step: str) -> None:
+    with upstream({step: Turns(None, CLOSE)}) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            assert send(connection) == UNAVAILABLE
+        assert server.connections == 1
+
+
+def test_nothing_is_tried_again_after_a_time_out() -> None:
+    with upstream({"MAIL": Turns(None, SILENT)}) as server:
+        with relaying(server.address, upstream_timeout=0.1) as relay:
+            with client(relay) as connection:
+                assert send(connection) == OK
+                assert send(connection) == UNAVAILABLE
+        assert server.verbs().count("MAIL") == 2
+
+
+def test_another_remote_address_gets_sessions_of_its_own() -> None:
+    with upstream() as one, upstream() as two:
+        with relaying(one.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            relay._remoteaddr = two.address
+            assert send(connection) == OK
+            until(lambda: "QUIT" in one.verbs())
+        assert (len(one.messages), len(two.messages)) == (1, 1)
+
+
+def test_a_forked_child_has_sessions_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It lets go of those that it shares with its parent, without a word."""
+    with upstream() as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            [session] = relay._smtpd_upstream.sessions
+            monkeypatch.setattr(relay._smtpd_upstream, "process", 0)
+            assert send(connection) == OK
+            assert session.socket is None
+        assert server.connections == 2
+        assert "QUIT" not in server.verbs()[:-1]
+
+
+# Many at once
+
+
+def crowd(relay: Any, size: int) -> list[Any]:
+    """The replies to messages that as many clients send at once."""
+    replies: list[Any] = []
+
+    def run(number: int) -> None:
+        try:
+            with client(relay) as connection:
+                replies.append(send(connection, f"user{number}@x"))
+        except OSError as error:
+            replies.append(error)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return replies
+
+
+def test_messages_wait_for_upstream_side_by_side_and_without_threads() -> None:
+    """Upstream answers nobody before all are there."""
+    everybody = threading.Barrier(100)
+    names: set[str] = set()
+
+    def when_all_are_here(accepted: object) -> None:
+        names.update(thread.name for thread in threading.enumerate())
+        everybody.wait(PATIENCE)
+
+    with upstream({"end of data": when_all_are_here}) as server:
+        with relaying(server.address) as relay:
+            assert crowd(relay, 100) == [OK] * 100
+        assert sorted(recipients(server)) == sorted(f"user{n}@x" for n in range(100))
+    assert not [name for name in names if "worker" in name]
+
+
+def test_no_more_sessions_are_opened_than_a_class_allows() -> None:
+    with upstream() as server:
+        with relaying(server.address, upstream_sessions=3) as relay:
+            assert crowd(relay, 30) == [OK] * 30
+        assert server.connections <= 3
+        assert len(server.messages) == 30
+
+
+@pytest.mark.parametrize("greeting", [SILENT, "421 too many", "554 too many", CLOSE])
+def test_an_upstream_that_greets_few_gets_all_through_those(greeting: str) -> None:
+    """Messages are not bound to connections that have not been greeted."""
+    first = "220 upstream.example"
+    script = {"greeting": Turns(first, first, *[greeting] * 100)}
+    with upstream(script) as server:
+        with relaying(server.address) as relay:
+            with client(relay) as one, client(relay) as two:
+                assert send(one) == send(two) == OK
+                until(lambda: server.connections)
+            held = Held()
+            server.script["end of data"] = held
+            threading.Thread(target=held.released.set).start()
+            assert crowd(relay, 20) == [OK] * 20
+        assert len(server.messages) == 22
+
+
+def test_no_message_is_lost_or_doubled_where_upstream_fails_at_random_steps() -> None:
+    """Acknowledged is delivered, once; only a lost reply to the data may double."""
+    lock = threading.Lock()
+    counts: collections.Counter[str] = collections.Counter()
+
+    def fails_at(step: str) -> Any:
+        def reply(argument: Any) -> Any:
+            with lock:
+                counts[step] += 1
+                return CLOSE if counts[step] % 7 == 0 else None
+
+        return reply
+
+    steps = ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "end of data")
+    with upstream({step: fails_at(step) for step in steps}) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            acknowledged = []
+            for number in range(200):
+                if send(connection, f"user{number}@x") == OK:
+                    acknowledged.append(f"user{number}@x")
+        assert recipients(server) == acknowledged
+        assert len(acknowledged) > 100
+
+
+def test_a_client_may_send_one_message_right_after_another() -> None:
+    transaction = b"MAIL FROM:<a@x>\r\nRCPT TO:<%b@x>\r\nDATA\r\n%b\r\n.\r\n"
+    with upstream() as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            connection.send(
+                b"".join(transaction % (name, name) for name in (b"one", b"two"))
+            )
+            codes = [connection.getreply()[0] for _ in range(8)]
+        assert codes == [250, 250, 354, 250] * 2
+        assert recipients(server) == ["one@x", "two@x"]
+        assert server.connections == 1
+
+
+# What waits
+
+
+def test_more_messages_than_may_wait_are_told_to_come_back() -> None:
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        settings = {"upstream_sessions": 1, "upstream_queue": 1}
+        with relaying(server.address, **settings) as relay:
+            with client(relay) as one, client(relay) as two, client(relay) as three:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                hand_over(two, "two@x")
+                until(lambda: relay._smtpd_upstream.queue)
+                assert send(three, "three@x") == UNAVAILABLE
+                held.released.set()
+                assert one.getreply() == two.getreply() == OK
+        assert recipients(server) == ["one@x", "two@x"]
+
+
+@LOOPS
+def test_a_message_does_not_wait_for_ever(loop: Any) -> None:
+    def briefly(timeout: float, map: Any) -> None:
+        loop(timeout=0.02 if loop is not smtpd_compat.loop else timeout, map=map)
+
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        settings = {"upstream_sessions": 1, "upstream_queue_timeout": 0.1}
+        with relaying(server.address, briefly, **settings) as relay:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                assert send(two, "two@x") == UNAVAILABLE
+                held.released.set()
+                assert one.getreply() == OK
+        assert recipients(server) == ["one@x"]
+
+
+@pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "peek"])
+def test_a_message_whose_client_has_left_is_not_sent(
+    has_poll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pool, "_PATIENCE", 0.0)
+    if not has_poll:
+        monkeypatch.delattr(select, "POLLRDHUP", raising=False)
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address, upstream_sessions=1) as relay:
+            with client(relay) as one, client(relay) as patient:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                gone = smtplib.SMTP(*address(relay), timeout=PATIENCE)
+                gone.ehlo("client.example")
+                hand_over(gone, "gone@x")
+                until(lambda: len(relay._smtpd_upstream.queue) == 1)
+                hand_over(patient, "patient@x")
+                until(lambda: len(relay._smtpd_upstream.queue) == 2)
+                gone.close()
+                held.released.set()
+                assert one.getreply() == patient.getreply() == OK
+        assert recipients(server) == ["one@x", "patient@x"]
+
+
+def test_a_client_that_sends_all_it_has_and_then_only_reads_is_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def smtp_STALL(self, arg: Any) -> None:
+            stalled(arg)
+
+    monkeypatch.setattr(_pool, "_PATIENCE", 0.0)
+    held, stalled = Held(), Held()
+    settings = {"upstream_sessions": 1, "channel_class": Channel}
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address, **settings) as relay:
+            with client(relay) as one, client(relay) as other:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                other.send(b"STALL\r\n")
+                assert stalled.asked.wait(PATIENCE)
+                with socket.create_connection(address(relay), PATIENCE) as script:
+                    script.sendall(
+                        b"HELO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<script@x>\r\nDATA\r\n"
+                        + MESSAGE
+                        + b".\r\nQUIT\r\n"
+                    )
+                    script.shutdown(socket.SHUT_WR)
+                    stalled.released.set()
+                    until(lambda: relay._smtpd_upstream.queue)
+                    held.released.set()
+                    with script.makefile("rb") as replies:
+                        heard = replies.read()
+                assert one.getreply() == OK
+        assert recipients(server) == ["one@x", "script@x"]
+    assert [line[:3] for line in heard.splitlines()[-2:]] == [b"250", b"221"]
+
+
+def test_a_client_that_leaves_while_its_message_is_delivered_breaks_nothing() -> None:
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address) as relay:
+            gone = smtplib.SMTP(*address(relay), timeout=PATIENCE)
+            gone.ehlo("client.example")
+            hand_over(gone, "gone@x")
+            assert held.asked.wait(PATIENCE)
+            gone.close()
+            held.released.set()
+            until(lambda: relay._smtpd_upstream.idle)
+            with client(relay) as connection:
+                assert send(connection) == OK
+        assert recipients(server) == ["gone@x", "to@x"]
+
+
+# Time
+
+
+@LOOPS
+@pytest.mark.parametrize("step", ["greeting", "EHLO", "MAIL", "DATA", "end of data"])
+def test_a_late_reply_is_not_waited_for_in_any_loop(step: str, loop: Any) -> None:
+    def briefly(timeout: float, map: Any) -> None:
+        loop(timeout=0.02 if loop is not smtpd_compat.loop else timeout, map=map)
+
+    with upstream({step: [Cut("250-"), SILENT]}) as server:
+        with relaying(server.address, briefly, upstream_timeout=0.1) as relay:
+            with client(relay) as connection:
+                expected = OK if step == "end of data" else UNAVAILABLE
+                assert send(connection) == expected
+                assert connection.noop()[0] == 250
+
+
+@LOOPS
+def test_an_upstream_that_does_not_accept_in_time_is_not_there(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def briefly(timeout: float, map: Any) -> None:
+        loop(timeout=0.02 if loop is not smtpd_compat.loop else timeout, map=map)
+
+    class Unanswered(_upstream.Session):
+        def writable(self) -> bool:
+            return False
+
+        def handle_write_event(self) -> None:
+            if self._is_overdue:
+                super().handle_write_event()
+
+    monkeypatch.setattr(_pool, "Session", Unanswered)
+    with upstream() as server:
+        with relaying(server.address, briefly, upstream_timeout=0.1) as relay:
+            with client(relay) as connection:
+                assert send(connection) == UNAVAILABLE
+
+
+def test_reading_a_large_message_slowly_is_no_silence() -> None:
+    """The deadline moves with every piece that upstream takes."""
+    body = b"Subject: x\r\n\r\n" + b"..\r\n" * 200_000
+    with upstream() as server:
+        with relaying(server.address, upstream_timeout=PATIENCE) as relay:
+            with client(relay) as connection, client(relay) as other:
+                begin(connection)
+                assert connection.docmd("DATA")[0] == 354
+                connection.send(body.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+                assert other.noop()[0] == 250
+                assert connection.getreply() == OK
+        [message] = server.messages
+    header = b"\r\nX-Peer: 127.0.0.1\r\n\r\n"
+    assert message.data == body.replace(b"\r\n\r\n", header, 1)
+
+
+# Names
+
+
+def test_a_name_is_looked_up_while_others_are_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = Held()
+    lookup = socket.getaddrinfo
+
+    def slowly(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host != "up.example":
+            return lookup(host, port, *args, flags=flags, **kwargs)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        held(None)
+        return lookup("127.0.0.1", port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    with upstream() as server:
+        with relaying(("up.example", server.address[1])) as relay:
+            with client(relay) as connection, client(relay) as other:
+                hand_over(connection)
+                assert held.asked.wait(PATIENCE)
+                assert other.noop()[0] == 250
+                held.released.set()
+                assert connection.getreply() == OK
+
+
+@pytest.mark.parametrize(
+    "remoteaddr",
+    [
+        ("no-such-host.invalid", 25),
+        ("a" * 70 + ".invalid", 25),
+        ("127.0.0.1", 70000),
+        ("127.0.0.1:x", 0),
+        ("127.0.0.1", "25x"),
+    ],
+    ids=str,
+)
+def test_an_address_that_nobody_can_have_is_451(
+    remoteaddr: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with relaying(remoteaddr) as relay, client(relay) as connection:
+        assert send(connection) == UNAVAILABLE
+        assert send(connection) == UNAVAILABLE
+
+
+def test_the_port_may_stand_beside_the_host_as_smtplib_has_it() -> None:
+    with upstream() as server:
+        beside = "{}:{}".format(*server.address)
+        with relaying((beside, 0)) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            assert relay._deliver("from@x", ["to@x"], "x") == {}
+        assert len(server.messages) == 2
+
+
+def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as nobody, upstream() as server:
+        nobody.bind(("127.0.0.1", 0))
+        numbers = [nobody.getsockname(), server.address]
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in numbers
+        ]
+        lookup = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *args, **kwargs: (
+                found if host == "up.example" else lookup(host, *args, **kwargs)
+            ),
+        )
+        with relaying(("up.example", 25)) as relay, client(relay) as connection:
+            assert send(connection) == OK
+
+
+def test_without_a_thread_to_look_names_up_in_the_client_hears_451(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_thread(self: Any, call: Any, answered: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(smtpd_compat.PureProxy, "_smtpd_in_thread", no_thread)
+    with relaying(("up.example", 25)) as relay, client(relay) as connection:
+        assert send(connection) == UNAVAILABLE
+        assert connection.noop()[0] == 250
+
+
+@pytest.mark.parametrize("sessions", [0, 1])
+def test_without_descriptors_a_message_waits_for_one_of_the_sessions_there_are(
+    sessions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(self: Any, *args: Any) -> None:
+        raise OSError(errno.EMFILE, "no descriptors")
+
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address) as relay:
+            with client(relay) as one, client(relay) as two:
+                if sessions:
+                    hand_over(one)
+                    assert held.asked.wait(PATIENCE)
+                monkeypatch.setattr(_upstream.Session, "create_socket", exhausted)
+                hand_over(two)
+                if sessions:
+                    until(lambda: relay._smtpd_upstream.queue)
+                held.released.set()
+                assert two.getreply() == (OK if sessions else UNAVAILABLE)
+                if sessions:
+                    assert one.getreply() == OK
+
+
+# The end
+
+
+@LOOPS
+def test_a_server_that_closes_still_answers_what_is_in_hand(loop: Any) -> None:
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address, loop, upstream_sessions=1) as relay:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                hand_over(two, "two@x")
+                until(lambda: relay._smtpd_upstream.queue)
+                relay.close()
+                held.released.set()
+                assert one.getreply() == two.getreply() == OK
+                until(lambda: "QUIT" in server.verbs())
+        assert recipients(server) == ["one@x", "two@x"]
+        assert server.connections == 1
+
+
+def test_a_server_that_closes_lets_go_of_sessions_that_have_nothing_to_do() -> None:
+    with upstream() as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            relay.close()
+            until(lambda: "QUIT" in server.verbs())
+            assert not relay._smtpd_upstream.sessions
+
+
+@LOOPS
+def test_closing_everything_starts_nothing_and_leaves_nothing(loop: Any) -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def smtp_STOP(self, arg: Any) -> None:
+            map = self._map
+            asyncore.close_all(map, ignore_all=True)
+            left.append(dict(map))
+
+    left: list[Any] = []
+    held = Held()
+    settings = {"upstream_sessions": 1, "channel_class": Channel}
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address, loop, **settings) as relay:
+            with client(relay) as one, client(relay) as two, client(relay) as third:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                hand_over(two, "two@x")
+                until(lambda: relay._smtpd_upstream.queue)
+                third.send(b"STOP\r\n")
+                for connection in (one, two, third):
+                    assert connection.sock.recv(1) == b""
+                    connection.close()
+                held.released.set()
+        assert server.connections == 1
+    assert left == [{}]
+
+
+# Answers in the turn of another dispatcher
+
+
+def test_a_reply_that_fails_is_that_channel_s_fault_alone() -> None:
+    logged: list[str] = []
+
+    class Failing(smtpd_compat.SMTPChannel):
+        def push(self, msg: Any) -> None:
+            if msg == "250 OK" and self.smtp_state == self.COMMAND and not logged:
+                if self.received_data:
+                    raise ValueError("in push")
+            super().push(msg)
+
+        def log_info(self, message: str, type: str = "info") -> None:
+            logged.append(message)
+
+    with upstream() as server:
+        with relaying(server.address, channel_class=Failing) as relay:
+            with client(relay) as connection:
+                assert send(connection)[0] == 451
+                assert send(connection) == OK
+        assert len(server.messages) == 2
+    assert "in push" in logged[0]
+
+
+def test_exit_now_out_of_a_reply_leaves_the_loop() -> None:
+    class Leaving(smtpd_compat.SMTPChannel):
+        def push(self, msg: Any) -> None:
+            if self.received_data:
+                raise asyncore.ExitNow("enough")
+            super().push(msg)
+
+    relay = type("Relay", (Relay,), {"channel_class": Leaving})
+    map: dict[int, Any] = {}
+    with upstream() as server:
+        proxy = relay(("127.0.0.1", 0), server.address, map=map)
+        left = []
+
+        def run() -> None:
+            try:
+                smtpd_compat.loop(map=map)
+            except asyncore.ExitNow:
+                left.append(True)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        with smtplib.SMTP(*address(proxy), timeout=PATIENCE) as connection:
+            connection.ehlo("client.example")
+            hand_over(connection)
+            thread.join(PATIENCE)
+            asyncore.close_all(map, ignore_all=True)
+            connection.close()
+        assert left == [True]
+        assert len(server.messages) == 1
+
+
+# A relay to itself
+
+
+@pytest.mark.parametrize(
+    ("local", "remote"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "localhost"),
+        ("127.0.0.1", "0.0.0.0"),
+        ("localhost", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("0.0.0.0", "localhost"),
+        ("", "127.0.0.1"),
+        ("::1", "::1"),
+        ("::", "127.0.0.1"),
+        ("::", "::1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+def test_a_relay_to_itself_is_refused(
+    local: str, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *args, **kwargs: lookup(
+            "127.0.0.1" if host == "localhost" else host, *args, **kwargs
+        ),
+    )
+    port = free_port(local)
+    map: dict[int, Any] = {}
+    with pytest.raises(ValueError, match="is the address of the relay itself"):
+        smtpd_compat.PureProxy((local, port), (remote, port), map=map)
+    assert map == {}
+
+
+def free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.bind((host, 0))
+            return int(probe.getsockname()[1])
+    except OSError:
+        pytest.skip(f"no {host} here")
+
+
+@pytest.mark.parametrize(
+    ("local", "remote"),
+    [
+        (("127.0.0.1", 0), ("127.0.0.1", 0)),
+        (("127.0.0.1", 0), ("127.0.0.1", 25)),
+        (("127.0.0.1", 0), None),
+        (("127.0.0.1", 0), ("b", 0)),
+    ],
+)
+def test_other_addresses_are_not_the_relay_s_own(local: Any, remote: Any) -> None:
+    smtpd_compat.PureProxy(local, remote, map={}).close()
+
+
+def test_a_handler_of_one_s_own_may_have_any_address_as_its_remote_one() -> None:
+    class Handler(smtpd_compat.PureProxy):
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            pass
+
+    port = free_port("127.0.0.1")
+    Handler(("127.0.0.1", port), ("127.0.0.1", port), map={}).close()
+
+
+def test_the_same_port_elsewhere_is_another_server() -> None:
+    port = free_port("127.0.0.1")
+    smtpd_compat.PureProxy(("127.0.0.1", port), ("127.0.0.2", port), map={}).close()
