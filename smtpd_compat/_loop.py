@@ -197,8 +197,9 @@ class _Poller:
             self._start_afresh()
         for key, events in ready:
             fd = key.fd
-            self._changed.add(fd)
             dispatcher = self._watched.get(fd)
+            if dispatcher is None or self._notifying.get(fd) is not dispatcher:
+                self._changed.add(fd)
             if dispatcher is None:
                 continue
             if fd in self._resting:

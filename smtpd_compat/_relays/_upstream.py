@@ -46,7 +46,7 @@ class Session(asyncore.dispatcher):
     :param addresses: as ``getaddrinfo`` returns them.
     """
 
-    #: `smtpd_compat.loop` need not ask in every turn: its poller is told.
+    #: `smtpd_compat.loop` need not ask, not even after an event: its poller is told.
     _smtpd_notifies = True
     poller: Any = None
 
@@ -104,6 +104,7 @@ class Session(asyncore.dispatcher):
         self.connected = True
         self.connecting = False
         self._wants_to_write = False
+        self._notify()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.talk = Conversation(hello_name(self.socket))
         return True
@@ -153,6 +154,10 @@ class Session(asyncore.dispatcher):
         if self.poller is not None:
             self.poller.leaves(self._fileno)
         super().del_channel(map)
+
+    def _notify(self) -> None:
+        if self.poller is not None:
+            self.poller.notify(self._fileno)
 
     # Events
 
@@ -224,8 +229,7 @@ class Session(asyncore.dispatcher):
             self._extend_deadline()
         if wants is not self._wants_to_write:
             self._wants_to_write = wants
-            if self.poller is not None:
-                self.poller.notify(self._fileno)
+            self._notify()
 
     def _receive_last_words(self) -> None:
         """The connection has failed, but what was said before may still be there."""

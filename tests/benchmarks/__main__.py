@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tests.benchmarks
 from tests.benchmarks.environments import ROOT, Missing, installed
+from tests.benchmarks.relays import WORKLOADS
 from tests.benchmarks.report import Report, as_markdown, as_text
 from tests.benchmarks.servers import HERE, SERVERS, Server
-from tests.benchmarks.workloads import WORKLOADS, Workload
+from tests.benchmarks.workloads import Workload
 
 if TYPE_CHECKING:
     from tests.benchmarks.workloads import Measurement

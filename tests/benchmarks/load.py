@@ -45,6 +45,7 @@ LINES = {
     "76-characters": 76 * b"x" + b"\r\n",
     "dotted": b".." + 74 * b"x" + b"\r\n",
     "empty": b"\r\n",
+    "dots": b"..\r\n",
 }
 
 
@@ -286,13 +287,20 @@ def visits(port: int, meter: Meter, at_once: int, seconds: float) -> dict[str, f
     return report(len(visit_for(seconds)), meter)
 
 
-def crowd(port: int, meter: Meter, clients: int, patience: float) -> dict[str, float]:
-    """All clients connect at once; when has the last one its 250?"""
+def crowd(
+    port: int, meter: Meter, clients: int, patience: float, send: bool = False
+) -> dict[str, float]:
+    """All clients connect at once; when has the last one its 250?
+
+    :param send: to EHLO, or to the message that each of them sends.
+    """
     run_all({Session(port): visit([])})
     served: list[float] = []
 
     def arrive() -> Script:
         yield from greet()
+        if send:
+            yield from message(SMALL_MESSAGE)
         served.append(time.perf_counter())
 
     meter.start()
@@ -302,17 +310,36 @@ def crowd(port: int, meter: Meter, clients: int, patience: float) -> dict[str, f
     return report(len(served), meter, slowest=slowest, failures=failures)
 
 
-def large(port: int, meter: Meter, lines: str, octets: int) -> dict[str, float]:
-    """One message of so many octets; the unit is a megabyte (a million octets)."""
+def large(
+    port: int, meter: Meter, lines: str, octets: int, beside: bool = False
+) -> dict[str, float]:
+    """One message of so many octets; the unit is a megabyte (a million octets).
+
+    :param beside: see how long another client waits for the replies to its NOOPs.
+    """
     if lines == "one":
         text = octets * b"x" + b"\r\n"
     else:
         text = octets // len(LINES[lines]) * LINES[lines]
-    (session,) = sessions_after(greet, port, 1)
+    session, other = sessions_after(greet, port, 2)
     run_all({session: message(SMALL_MESSAGE)})
+    waits = [0.0]
+    is_taken = not beside
+
+    def send() -> Script:
+        nonlocal is_taken
+        yield from message(text + END_OF_DATA)
+        is_taken = True
+
+    def ask() -> Script:
+        while not is_taken:
+            start = time.perf_counter()
+            expect(b"250", (yield NOOP))
+            waits.append(time.perf_counter() - start)
+
     meter.start()
-    run_all({session: message(text + END_OF_DATA)})
-    return report(len(text) / 1e6, meter)
+    run_all({session: send(), other: ask()})
+    return report(len(text) / 1e6, meter, slowest=max(waits))
 
 
 def recipients(

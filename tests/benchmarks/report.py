@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.benchmarks.relays import WORKLOADS
 from tests.benchmarks.servers import HERE, SERVERS
-from tests.benchmarks.workloads import EVERYWHERE, MEGABYTE, WORKLOADS, Target, Workload
+from tests.benchmarks.workloads import EVERYWHERE, MEGABYTE, Target, Workload
 
 if TYPE_CHECKING:
     from tests.benchmarks.workloads import Measurement
@@ -51,6 +52,7 @@ OTHERS = {
     "original-3.11": "the original's",
     "do-nothing-3.11": "the do-nothing server's",
     "aiosmtpd-3.13": "aiosmtpd's",
+    "aiosmtpd-3.11": "aiosmtpd's on 3.11",
     "package-3.11": "that on 3.11",
     "noops-5000": "that with 5,000",
     "idle-100": "that with 100",

@@ -47,6 +47,9 @@ class Server:
     executable: str = ""
     program: tuple[str, ...] = ()
     program_with_threads: tuple[str, ...] = ()
+    relay: tuple[str, ...] = ()
+    relay_pipelining: tuple[str, ...] = ()
+    relay_slowly: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
     show_version: tuple[str, ...] = ()
     import_only: tuple[str, ...] = ()
@@ -69,6 +72,16 @@ class Server:
         return found
 
 
+def _relays(module: str) -> dict[str, tuple[str, ...]]:
+    """How *module* relays: to a server, to one with PIPELINING, and to a slow one."""
+    program = ("-m", PROGRAMS + "relay_program", module)
+    return {
+        "relay": (*program, "0", "8BITMIME"),
+        "relay_pipelining": (*program, "0", "8BITMIME", "PIPELINING"),
+        "relay_slowly": (*program, "0.5", "8BITMIME"),
+    }
+
+
 def _smtpd(name: str, title: str, module: str, version: str, **more: Any) -> Server:
     """Something with the interface of ``smtpd``."""
     counting = PROGRAMS + "counting.CountingServer"
@@ -82,6 +95,7 @@ def _smtpd(name: str, title: str, module: str, version: str, **more: Any) -> Ser
         import_only=("-c", f"import {module}"),
         import_server=("-c", f"from {module} import SMTPServer"),
         **{
+            **_relays(module),
             "command_line": ("-m", module, "-n", "-c", counting, "127.0.0.1:{port}"),
             "show_version": ("-m", module, "-V"),
             **more,
@@ -99,6 +113,7 @@ def _aiosmtpd(version: str) -> Server:
         program=("-m", PROGRAMS + "aiosmtpd_program"),
         command_line=("-m", "aiosmtpd", "-n", "-l", "127.0.0.1:{port}", "-c", handler),
         show_version=("-m", "aiosmtpd", "--version"),
+        **_relays("aiosmtpd"),
         import_only=("-c", "import aiosmtpd.controller"),
         import_server=("-c", "import aiosmtpd.controller"),
     )
@@ -165,6 +180,7 @@ HERE = Server(
     executable=sys.executable,
     program=SERVERS[0].program,
     program_with_threads=SERVERS[0].program_with_threads,
+    **_relays("smtpd_compat"),
     command_line=SERVERS[0].command_line,
     show_version=SERVERS[0].show_version,
     import_only=SERVERS[0].import_only,

@@ -116,7 +116,7 @@ class Workload:
     @property
     def serves(self) -> bool:
         """Whether there is a server, or only its start."""
-        return self.role in ("program", "program_with_threads", "command_line")
+        return self.role.startswith(("program", "command_line", "relay"))
 
 
 def _run_load(load: Mapping[str, Any], server: Running) -> Measurement:
