@@ -417,6 +417,46 @@ def test_a_client_that_sends_all_it_has_and_then_only_reads_is_served(
     assert [line[:3] for line in heard.splitlines()[-2:]] == [b"250", b"221"]
 
 
+class InWorkers(Relay):
+    """A handler of one's own, which one thread runs."""
+
+    worker_threads = 1
+
+    def process_message(self, *args: Any, **kwargs: Any) -> str | None:
+        return super().process_message(*args, **kwargs)
+
+
+def test_a_message_whose_client_has_left_is_not_sent_by_workers_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_pool, "_PATIENCE", 0.0)
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address, cls=InWorkers) as relay:
+            with client(relay) as one, client(relay) as patient:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                gone = smtplib.SMTP(*address(relay), timeout=PATIENCE)
+                gone.ehlo("client.example")
+                hand_over(gone, "gone@x")
+                until(lambda: relay._smtpd_workers._in_hand == 2)
+                hand_over(patient, "patient@x")
+                until(lambda: relay._smtpd_workers._in_hand == 3)
+                gone.close()
+                held.released.set()
+                assert one.getreply() == patient.getreply() == OK
+        assert recipients(server) == ["one@x", "patient@x"]
+
+
+def test_a_message_that_has_waited_for_a_worker_for_too_long_is_not_sent() -> None:
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        settings = {"cls": InWorkers, "upstream_queue_timeout": 0.0}
+        with relaying(server.address, **settings) as relay, client(relay) as connection:
+            assert send(connection) == UNAVAILABLE
+        assert server.commands == []
+
+
 def test_a_client_that_leaves_while_its_message_is_delivered_breaks_nothing() -> None:
     held = Held()
     with upstream({"end of data": held}) as server:

@@ -30,33 +30,22 @@ _PATIENCE = 0.5
 _FEWER_FOR = 30.0
 
 
-class Job:
-    """A message on its way.
+class Waiting:
+    """A client that waits for an answer.
 
-    :param answered: called once with the reply for each recipient; with what failed, a
-        `Conversation.failure` or an exception's class; and with whether the client may
-        be answered at once, since nobody is asking the socket map's dispatchers.
-    :param client: the socket of the client that waits for the answer.
+    :param client: its socket.
     """
 
-    __slots__ = ("answered", "is_retried", "message", "since", "_client", "_has_ended")
+    __slots__ = ("_client", "_has_ended", "since")
 
-    def __init__(
-        self,
-        message: Message,
-        answered: Callable[[dict[str, Reply], Any, bool], None],
-        client: Any,
-    ) -> None:
-        self.message = message
-        self.answered = answered
-        self.is_retried = False
+    def __init__(self, client: Any) -> None:
         self.since = time.monotonic()
         self._client = client
-        #: One that sends all it has at once, and then only reads.
         self._has_ended = False
 
-    def wait(self) -> None:
-        """It is not this message's turn yet."""
+    def begin(self) -> None:
+        """It is not this client's turn yet."""
+        # One that has sent all it has, and only reads now, is not gone.
         self._has_ended = has_ended(self._client)
 
     def is_gone(self, now: float) -> bool:
@@ -66,6 +55,32 @@ class Job:
             and not self._has_ended
             and has_ended(self._client)
         )
+
+    def is_too_late(self, now: float, timeout: float | None) -> bool:
+        """Whether it has waited for its turn for *timeout* seconds."""
+        return timeout is not None and now - self.since >= timeout
+
+
+class Job(Waiting):
+    """A message on its way.
+
+    :param answered: called once with the reply for each recipient; with what failed, a
+        `Conversation.failure` or an exception's class; and with whether the client may
+        be answered at once, since nobody is asking the socket map's dispatchers.
+    """
+
+    __slots__ = ("answered", "is_retried", "message")
+
+    def __init__(
+        self,
+        message: Message,
+        answered: Callable[[dict[str, Reply], Any, bool], None],
+        client: Any,
+    ) -> None:
+        super().__init__(client)
+        self.message = message
+        self.answered = answered
+        self.is_retried = False
 
     def fail(self, reply: Reply, failure: Any, at_once: bool) -> None:
         """Answer that it was not delivered."""
@@ -112,7 +127,7 @@ class Pool:
         if len(self.queue) >= self.server.upstream_queue:
             job.fail(NO_REPLY, "", False)
             return
-        job.wait()
+        job.begin()
         self.queue.append(job)
         self.pump(now)
 
@@ -129,11 +144,9 @@ class Pool:
     def expire_queue(self, now: float) -> None:
         """Refuse, for now, what has waited for too long."""
         timeout = self.server.upstream_queue_timeout
-        if timeout is None:
-            return
-        while self.queue and self.queue[0].since + timeout <= now:
+        while self.queue and self.queue[0].is_too_late(now, timeout):
             self.queue.popleft().fail(NO_REPLY, "", False)
-        if self.queue:
+        if self.queue and timeout is not None:
             self.look_at(self.queue[0].since + timeout)
 
     # Opening sessions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from functools import partial
 
 from .._asyncore import asyncore
@@ -13,7 +14,7 @@ from .._server import SMTPServer
 from .._tracing import public, trace_if_possible, tracing
 from ._blocking import deliver, endpoint, is_upstream_of_itself
 from ._outgoing import Message, insert_x_peer, octets
-from ._pool import Job, Pool
+from ._pool import Job, Pool, Waiting
 from ._replies import NO_REPLY, answer, is_accepting
 
 TYPE_CHECKING = bool()
@@ -65,9 +66,9 @@ class PureProxy(SMTPServer):
         Seconds for which a message may wait for a connection; then its client hears
         451.  None: for ever.
 
-    The last four hold as long as `process_message` and ``_deliver`` are these.  A
-    subclass that overrides one of them opens a connection for each message, and waits
-    for upstream on the loop's thread, or in threads if it sets ``worker_threads``.
+    A subclass that overrides `process_message` or ``_deliver`` opens a connection for
+    each message, and waits for upstream on the loop's thread, or in threads if it sets
+    ``worker_threads``.  Of the last four, only ``upstream_queue_timeout`` holds there.
     """
 
     worker_threads = 64
@@ -179,10 +180,21 @@ class PureProxy(SMTPServer):
         answered: Callable[[Callable[[], Any]], None],
     ) -> bool:
         """Relay a message while the loop goes on, if nobody else has a say in that."""
-        if not _is_bundled(self):
-            return super()._smtpd_take_message(call, message, answered)
         peer, mailfrom, rcpttos = message.envelope
         channel = message.channel
+        if not _is_bundled(self):
+            waiting = Waiting(channel.socket)
+            waiting.begin()
+
+            def call_in_turn() -> Any:
+                now = time.monotonic()
+                if waiting.is_gone(now) or waiting.is_too_late(
+                    now, self.upstream_queue_timeout
+                ):
+                    return answer(rcpttos, dict.fromkeys(rcpttos, NO_REPLY))
+                return call()
+
+            return super()._smtpd_take_message(call_in_turn, message, answered)
 
         def deliver(outcome: Mapping[str, Reply], failure: Any, at_once: bool) -> None:
             answered(partial(_reply_for, rcpttos, outcome, failure))
