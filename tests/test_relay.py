@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import smtplib
+import socket
 import sys
 import threading
 import types
@@ -536,6 +537,24 @@ def test_what_stands_in_the_place_of_smtplib_gets_the_message(
         ("from@x", [ALICE], b"A: 1\nX-Peer: 127.0.0.1"),
         "quit",
     ]
+
+
+def test_what_stands_in_the_place_of_create_connection_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connected = []
+
+    def refuse(address: Any, *args: Any, **kwargs: Any) -> Any:
+        connected.append(address)
+        raise ConnectionRefusedError(111, "not in this test")
+
+    with upstream() as server:
+        with proxy(server.address) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(socket, "create_connection", refuse)
+                assert send(client, ALICE) == UNAVAILABLE
+            assert send(client, ALICE) == (250, b"OK")
+        assert connected == [server.address]
 
 
 @pytest.mark.parametrize(

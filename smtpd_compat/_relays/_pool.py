@@ -14,7 +14,7 @@ from ._blocking import endpoint
 from ._replies import NO_REPLY
 from ._upstream import Session
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -235,12 +235,15 @@ class Pool:
         """See what is overdue; called between two events."""
         self.alarm = None
         self.expire_queue(now)
-        for session in list(self.sessions):
+        overdue = []
+        for session in self.sessions:
             if session.deadline is not None:
                 if session.deadline <= now:
-                    session.expire()
+                    overdue.append(session)
                 else:
                     self.look_at(session.deadline)
+        for session in overdue:
+            session.expire()
 
     def close(self) -> None:
         """Keep no sessions any more; what is in hand is finished."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
 from functools import partial
+
+import smtpd_compat
 
 from .._asyncore import asyncore
 from .._eras._arguments import accepts
@@ -196,7 +199,7 @@ class PureProxy(SMTPServer):
 
             return super()._smtpd_take_message(call_in_turn, message, answered)
 
-        def deliver(outcome: Mapping[str, Reply], failure: Any, at_once: bool) -> None:
+        def bring(outcome: Mapping[str, Reply], failure: Any, at_once: bool) -> None:
             answered(partial(_reply_for, rcpttos, outcome, failure))
             if at_once and channel.connected and not channel._smtpd.corked:
                 # As asyncore does for a channel with something to do.
@@ -206,7 +209,7 @@ class PureProxy(SMTPServer):
         smtputf8 = "SMTPUTF8" in message.options["mail_options"]
         data = octets(message.data)
         outgoing = Message(mailfrom, unique, data, peer, smtputf8=smtputf8)
-        self._smtpd_pool().submit(Job(outgoing, deliver, channel.socket))
+        self._smtpd_pool().submit(Job(outgoing, bring, channel.socket))
         return True
 
     def _smtpd_pool(self) -> Pool:
@@ -238,10 +241,15 @@ class PureProxy(SMTPServer):
 
 _PROCESS_MESSAGE = PureProxy.process_message
 _DELIVER = PureProxy._deliver
+_CREATE_CONNECTION = socket.create_connection
 
 
 def _is_bundled(server: PureProxy) -> bool:
-    """Whether nothing but this package is between a message and upstream."""
+    """Whether nothing but this package is between a message and upstream.
+
+    Programs' tests put something of their own in the place of smtplib, or of
+    ``socket.create_connection``, which it calls.
+    """
     names = vars(server)
     cls = type(server)
     return (
@@ -249,6 +257,7 @@ def _is_bundled(server: PureProxy) -> bool:
         and cls._deliver is _DELIVER
         and "process_message" not in names
         and "_deliver" not in names
+        and smtpd_compat.socket.create_connection is _CREATE_CONNECTION
         and _replaced_smtplib() is None
     )
 

@@ -29,7 +29,7 @@ from ._blocking import hello_name
 from ._client import Conversation
 from ._replies import NO_REPLY
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from typing import Any
 
