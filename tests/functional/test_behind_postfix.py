@@ -104,9 +104,8 @@ def guarded(public_directory: Path) -> Iterator[Guarded]:
     with contextlib.ExitStack() as stack:
         ports = [stack.enter_context(reserved_port(HOST)) for _ in range(3)]
         front, filtering, behind = ports
-        postfix = Postfix(public_directory, front, lines_for_master(*ports))
-        with (public_directory / "etc/main.cf").open("a") as main_cf:
-            main_cf.write(FOR_SENDERS_ONLY)
+        listeners = lines_for_master(*ports)
+        postfix = Postfix(public_directory, front, listeners, FOR_SENDERS_ONLY)
         yield Guarded(stack.enter_context(postfix.running()), filtering, behind)
 
 

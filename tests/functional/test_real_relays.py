@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import smtplib
 import socket
 import subprocess
@@ -48,7 +49,7 @@ def is_root() -> bool:
 def program(command: list[str], host: str, port: int, **kwargs: Any) -> Iterator[None]:
     """Run *command* until the block ends; enter it once *port* greets clients.
 
-    Skips the test where the command cannot serve.
+    Skips the test where the command ends instead, as it cannot serve.
     """
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -56,8 +57,7 @@ def program(command: list[str], host: str, port: int, **kwargs: Any) -> Iterator
         )
         try:
             if not greets(process, host, port):
-                process.kill()
-                process.wait()
+                assert process.poll() is not None, f"{command[0]} greets nobody"
                 output.seek(0)
                 pytest.skip(f"{command[0]} cannot serve here: {output.read()!r}")
             yield
@@ -212,14 +212,18 @@ mydestination =
 relay_domains = example.test
 alias_maps =
 alias_database =
+header_checks = static:HOLD
+"""
+
+#: Whom it refuses, in the form of main.cf.
+REFUSING_SOME = """
 smtpd_recipient_restrictions =
-  check_recipient_access inline:{{
-    {{gone@example.test = 550 5.1.1 nobody of that name}},
-    {{busy@example.test = 450 4.2.1 come back}} }}
+  check_recipient_access inline:{
+    {gone@example.test = 550 5.1.1 nobody of that name},
+    {busy@example.test = 450 4.2.1 come back} }
   permit_mynetworks reject
 smtpd_end_of_data_restrictions =
-  check_sender_access inline:{{ {{late@example.test = 554 5.7.1 not that message}} }}
-header_checks = static:HOLD
+  check_sender_access inline:{ {late@example.test = 554 5.7.1 not that message} }
 """
 
 #: What takes mail, in the form of master.cf.
@@ -243,13 +247,18 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix:
     """An instance of Postfix that keeps what it takes in its hold queue.
 
-    *listeners* are lines of master.cf, of which one must listen on *port*.
+    *listeners* are lines of master.cf, of which one must listen on *port*;
+    *restrictions* are lines of main.cf.
 
     Skips the test where Postfix cannot run.
     """
 
     def __init__(
-        self, directory: Path, port: int, listeners: str | None = None
+        self,
+        directory: Path,
+        port: int,
+        listeners: str | None = None,
+        restrictions: str = REFUSING_SOME,
     ) -> None:
         command = shutil.which("postfix", path=SEARCH_PATH)
         if command is None:
@@ -264,16 +273,40 @@ class Postfix:
             (directory / name).mkdir()
         shutil.chown(directory / "data", "postfix")
         listeners = listeners or LISTENER.format(port=port)
-        (directory / "etc/main.cf").write_text(MAIN_CF.format(directory=directory))
+        settings = MAIN_CF.format(directory=directory) + restrictions
+        (directory / "etc/main.cf").write_text(settings)
         (directory / "etc/master.cf").write_text(listeners + MASTER_CF)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Postfix]:
-        with program(self._start, HOST, self.port):
-            try:
-                yield self
-            finally:
-                subprocess.run(self._stop, capture_output=True, check=True)
+        """Run it for as long as the block runs, and leave none of its processes."""
+        self._check_settings()
+        try:
+            with program(self._start, HOST, self.port):
+                try:
+                    yield self
+                finally:
+                    subprocess.run(
+                        self._stop, capture_output=True, check=True, timeout=PATIENCE
+                    )
+        except BaseException:
+            # Postfix has not started, or not stopped; it is a process group.
+            with contextlib.suppress(OSError):
+                pid = (self.directory / "queue/pid/master.pid").read_text()
+                os.killpg(int(pid), signal.SIGKILL)
+            raise
+
+    def _check_settings(self) -> None:
+        """Fail if Postfix has a warning about main.cf.
+
+        Every process of Postfix would log the warning when it starts. So would the one
+        that reads the log's socket, before it reads: where the others have filled the
+        socket by then, all of Postfix stands still, and so does "postfix stop".
+        """
+        postconf = shutil.which("postconf", path=SEARCH_PATH) or "postconf"
+        command = [postconf, "-n", "-c", str(self.directory / "etc")]
+        checked = subprocess.run(command, capture_output=True, check=True)
+        assert checked.stderr == b""
 
     def messages(self) -> list[tuple[list[str], bytes]]:
         """Recipients and text of every message in the hold queue."""
