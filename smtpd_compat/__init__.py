@@ -12,30 +12,30 @@ Besides the classes there are:
 
 ``loop(timeout=30.0, use_poll=False, map=None, count=None)``
     Serves the dispatchers in the socket map *map* (`dict`; None for asyncore's own)
-    until it is empty, or for *count* turns, each of which waits *timeout* seconds at
-    most (None: for any time).  It does what ``asyncore.loop`` does, for less: idle
-    connections cost it nothing.  *use_poll* makes no difference.
+    until it is empty, or for *count* turns, each of which waits at most *timeout*
+    seconds (None: for any time).  It takes the place of ``asyncore.loop`` and uses less
+    CPU: idle connections cost nothing.  *use_poll* makes no difference.
 ``install_as_smtpd()``
     Lets ``import smtpd`` find this package, for code that cannot be edited.  Raises
     ImportError if another ``smtpd`` has been imported already.
 ``usage(code, msg='')``, ``parseargs()``, ``Options``
-    The command line's.
+    Parts of the command line.
 
 Programs assign to these names, which takes effect everywhere:
 
 ``DEBUGSTREAM``
-    Where the conversation is traced, any object with ``write``; it drops what it
-    gets, unless ``-d`` has put standard error in its place.
+    Where the conversations are traced: any object with ``write``.  The first one drops
+    what it gets; ``-d`` puts standard error in its place.
 ``__version__``
     The text that the 220 banner and ``-V`` show (`str`).
 ``program``
     The command's own name, for its help (`str`).
 
 ``DATA_SIZE_DEFAULT``
-    Octets that a message may have where nothing else is said (`int`, 32 MiB).
+    Octets that a message may have unless something else is set (`int`, 32 MiB).
 ``asyncore``, ``asynchat``
-    The modules from whose classes these derive, with types for type checkers.  What
-    ``import asyncore`` finds on Python 3.12 and later has none.
+    The modules from whose classes `SMTPServer` and `SMTPChannel` derive, with types for
+    type checkers; what ``import asyncore`` finds on Python 3.12 and later has none.
 """
 
 # Programs assign to this namespace (``smtpd.DEBUGSTREAM = sys.stderr``,
@@ -43,9 +43,9 @@ Programs assign to these names, which takes effect everywhere:
 # whatever they may assign is looked up here, as ``smtpd_compat.NAME``, at the moment
 # of use.
 #
-# What takes long to load is loaded when it is first asked for: most of what ``-V``,
-# or the import of a module with one test that needs a server, would cost is asyncore
-# and what that imports.
+# What takes long to load is loaded when it is first asked for.  Without this, ``-V``, or
+# importing a test module in which one test needs a server, would load asyncore and what
+# that imports, which is most of the time that an import takes.
 
 from __future__ import annotations
 

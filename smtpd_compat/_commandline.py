@@ -1,7 +1,7 @@
 """The command line: ``python -m smtpd_compat``.
 
-``-h``, ``-V`` and bad usage need no server; so what a server takes is imported where it
-is used.
+``-h``, ``-V`` and bad usage need no server, so what a server needs is imported only where
+it is used.
 """
 
 from __future__ import annotations
@@ -58,20 +58,20 @@ _LONG_OPTIONS = [
     "smtputf8",
 ]
 
-#: What a server that people leave running is given, unless its class says otherwise.
+#: Limits for a server whose class sets none, since people leave such servers running.
 _LIMITS = {"idle_timeout": 300.0, "connection_limit": 8192, "recipient_limit": 1000}
 
 
 @public
 class Options:
-    """What the command line asked for; the class holds the defaults.
+    """What the command line asks for; the defaults are the class's attributes.
 
     ``setuid``
         Whether to become the user nobody (`bool`).
     ``classname``
         The class of the server (`str`), see ``-c``.
     ``size_limit``
-        Octets that a message may have (`int`), None where nothing was said.
+        Octets that a message may have (`int`), None without ``-s``.
     ``enable_SMTPUTF8``
         Whether to offer SMTPUTF8 (`bool`).
     ``localhost``, ``localport``
@@ -175,7 +175,7 @@ def _serve(options: Options) -> None:
         from . import _asyncore  # noqa: F401
     except ImportError as error:
         _fail(str(error))
-    # Mail shows up when it arrives, also where standard output is a pipe or a file.
+    # So that mail shows when it arrives, also if standard output is a pipe or a file.
     if hasattr(smtpd_compat.sys.stdout, "reconfigure"):
         smtpd_compat.sys.stdout.reconfigure(line_buffering=True)
     import signal

@@ -82,8 +82,8 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         asks for at least 100).  None: any number.
     ``worker_threads``
         Threads that may run `process_message` at once; 0 runs it on the loop's thread.
-        It holds for the class that sets it, and for subclasses that leave
-        `process_message` and ``_deliver`` alone.
+        A subclass that overrides `process_message` or ``_deliver`` runs on the loop's
+        thread unless it sets this again.
     ``listen_backlog``
         Connections that may wait to be accepted.
     """
@@ -164,7 +164,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         data: Any,
         **kwargs: Any,
     ) -> str | None:
-        """Do something useful with a message; to be overridden.
+        """Handle a message; override this.
 
         :param peer: the client's address, as ``getpeername`` gives it.
         :param mailfrom: the reverse-path; the null reverse-path is ``'<>'``.

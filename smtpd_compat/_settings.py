@@ -13,8 +13,8 @@ DATA_SIZE_DEFAULT = 33554432
 def setting(server: Any, name: str) -> float | None:
     """The number that *server* has as *name*; None for anything else.
 
-    A server of old may have a name of ours for something of its own, and a test's
-    stand-in for a server has every name.
+    An old program's server may use one of these names for something else, and a mock of
+    a server has every name.
     """
     value = getattr(server, name, None)
     # A mock can pass for an int in isinstance.
