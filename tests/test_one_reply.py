@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import smtplib
 import threading
 from typing import Any
@@ -20,6 +21,10 @@ FAREWELL = b"421 Error: local error in processing, closing connection\r\n"
 
 class Full(OSError):
     """The program's own log is full."""
+
+    def __init__(self) -> None:
+        # Up to Python 3.9, asyncore looks for the number in an OSError's arguments.
+        super().__init__(errno.ENOSPC, "No space left on device")
 
 
 class AfterRcpt(Channel):
