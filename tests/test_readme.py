@@ -92,6 +92,14 @@ def test_the_readme_is_a_page() -> None:
     assert README.stat().st_size <= 12 * 1024
 
 
+def test_the_readme_names_the_pythons_of_the_metadata() -> None:
+    metadata = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    versions = re.findall(r":: Python :: (3\.\d+)\n", metadata)
+    said = f"CPython {versions[0]} to {versions[-1]}, and PyPy"
+    assert said in README.read_text(encoding="utf-8")
+    assert "Implementation :: PyPy" in metadata
+
+
 def anchors(text: str) -> set[str]:
     """What links can name of a page: its headings, as GitHub writes them."""
     headings = re.findall(r"(?m)^#+ (.*)$", re.sub("(?ms)^```.*?^```", "", text))
