@@ -43,9 +43,9 @@ Programs assign to these names, which takes effect everywhere:
 # whatever they may assign is looked up here, as ``smtpd_compat.NAME``, at the moment
 # of use.
 #
-# What takes long to load is loaded when it is first asked for.  Without this, ``-V``, or
-# importing a test module in which one test needs a server, would load asyncore and what
-# that imports, which is most of the time that an import takes.
+# What takes long to load is loaded when it is first asked for.  Without this, ``-V``,
+# or importing a test module in which one test needs a server, would load asyncore and
+# what that imports, which is most of the time that an import takes.
 
 from __future__ import annotations
 

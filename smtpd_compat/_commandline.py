@@ -1,7 +1,7 @@
 """The command line: ``python -m smtpd_compat``.
 
-``-h``, ``-V`` and bad usage need no server, so what a server needs is imported only where
-it is used.
+``-h``, ``-V`` and bad usage need no server, so what a server needs is imported only
+where it is used.
 """
 
 from __future__ import annotations
