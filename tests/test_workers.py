@@ -17,7 +17,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asyncore
-from smtpd_compat._connection._workers import may_use_workers
+from smtpd_compat._connection._workers import WorkerPool, may_use_workers
 from tests.support.clock import later
 from tests.support.conversing import FAILED, GO_ON, MESSAGE, OK
 from tests.support.descriptors import descriptors, no_descriptors_left, none_below
@@ -479,13 +479,18 @@ def test_after_failed_starts_as_many_threads_run_as_before(
         assert len(set(server.threads)) == 2
 
 
+@pytest.mark.parametrize("begins", ["before", "after"])
 def test_a_start_that_is_interrupted_leaves_the_loop_and_the_count_right(
-    monkeypatch: pytest.MonkeyPatch,
+    begins: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The thread may have begun, or may begin later: then it takes no calls."""
     start = threading.Thread.start
+    late: list[threading.Thread] = []
 
     def interrupted(thread: threading.Thread) -> None:
-        start(thread)
+        late.append(thread)
+        if begins == "before":
+            start(thread)
         raise KeyboardInterrupt
 
     with on_stage(Working) as stage, stage.connect() as client:
@@ -495,6 +500,10 @@ def test_a_start_that_is_interrupted_leaves_the_loop_and_the_count_right(
             patch.setattr(threading.Thread, "start", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 stage.until(lambda: False)
+        if begins == "after":
+            start(late[0])
+            late[0].join(PATIENCE)
+            assert not late[0].is_alive()
         assert set(stage.map.values()) == {stage.server, *stage.channels}
         with stage.connect() as other:
             other.send(b"HELO x\r\n" + MESSAGE * 3)
@@ -506,6 +515,12 @@ class Failure(Exception):
     """For handlers to raise."""
 
 
+counts_references = pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="frees things when it likes to"
+)
+
+
+@counts_references
 @pytest.mark.parametrize("end", ["answered", "closed"])
 @LOOPS
 def test_what_a_handler_raises_is_not_kept(loop: Any, end: str) -> None:
@@ -547,6 +562,7 @@ def _descriptors(stage: Any) -> set[int]:
     return {entry.socket.fileno() for entry in (stage.server, *stage.channels)}
 
 
+@counts_references
 def test_a_thread_that_waits_keeps_no_message() -> None:
     class Sink(Server):
         worker_threads = 1
@@ -568,6 +584,51 @@ def _names() -> list[str]:
 
 
 # Ends
+
+
+@LOOPS
+def test_what_an_answer_raises_leaves_the_loop_and_the_others_are_brought(
+    loop: Any,
+) -> None:
+    map: dict[int, Any] = {}
+    pool = WorkerPool(1, map)
+    brought: list[str] = []
+
+    def answered(outcome: Any) -> None:
+        brought.append(outcome())
+        if len(brought) == 1:
+            raise asyncore.ExitNow
+
+    try:
+        pool.submit(lambda: "first", answered)
+        pool.submit(lambda: "second", answered)
+        with pytest.raises(asyncore.ExitNow):
+            loop(map=map)
+        loop(map=map)  # which ends: nothing is in hand
+        assert brought == ["first", "second"]
+    finally:
+        pool.close()
+
+
+@LOOPS
+def test_results_that_come_together_are_brought_together(loop: Any) -> None:
+    map: dict[int, Any] = {}
+    pool = WorkerPool(1, map)
+    brought: list[str] = []
+    have_ended = threading.Event()
+    try:
+        for name in ("first", "second", "third"):
+            pool.submit(
+                lambda name=name: name, lambda outcome: brought.append(outcome())
+            )
+        pool.submit(have_ended.set, lambda outcome: None)
+        assert have_ended.wait(PATIENCE)
+        loop(map=map, count=1)
+        assert brought[:3] == ["first", "second", "third"]
+        loop(map=map)
+    finally:
+        pool.close()
+    assert map == {}
 
 
 @LOOPS
