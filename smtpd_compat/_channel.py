@@ -359,10 +359,9 @@ class SMTPChannel(
         descriptor = self._fileno
         self._smtpd.close(self)
         asynchat.async_chat.close(self)
-        server = self.__dict__.get("smtp_server")
-        closed = getattr(server, "_smtpd_channel_closed", None)
-        if closed is not None:
-            closed(descriptor)
+        server: Any = self.__dict__.get("smtp_server")
+        if hasattr(type(server), "_smtpd_channel_closed"):
+            server._smtpd_channel_closed(descriptor)
 
 
 # In subclasses that never call __init__

@@ -16,7 +16,7 @@ from itertools import islice
 
 from ._asyncore import asyncore
 from ._channel import SMTPChannel
-from ._settings import setting
+from ._settings import look_up
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ class _Poller:
         """Ask the dispatcher at *fd* what it wants, and watch for that."""
         dispatcher = self._map.get(fd)
         # One that connects again often gets its old descriptor again.
-        socket = getattr(dispatcher, "socket", None)
+        socket = look_up(dispatcher, "socket")
         if dispatcher is not self._watched.get(fd) or socket is not self._sockets.get(
             fd
         ):
@@ -285,7 +285,9 @@ class _Poller:
         reads, writes = _wants(dispatcher)
         if dispatcher.accepting:
             self._accept_later = self._accept_later or not reads
-            idle_timeout = setting(dispatcher, "idle_timeout")
+        # Only servers of this package look for idle clients.
+        if hasattr(type(dispatcher), "_smtpd_idle_timeout"):
+            idle_timeout = dispatcher._smtpd_idle_timeout()
             if idle_timeout is not None:
                 after = max(idle_timeout / 10, _SWEEP_PAUSE)
                 self._sweep_after = min(after, self._sweep_after or 30.0)

@@ -13,7 +13,7 @@ from ._eras._calls import every_interface, open_channel
 from ._eras._names import ForwardsToSocket
 from ._hosts import family_and_type
 from ._loop import select_cannot_hold, wait_for_others
-from ._settings import DATA_SIZE_DEFAULT, setting
+from ._settings import DATA_SIZE_DEFAULT, look_up, setting
 from ._tracing import (
     LogsIfPossible,
     log_caught,
@@ -279,10 +279,16 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
             super().handle_error()
 
     def close(self) -> None:
-        """Stop listening; messages that threads have in hand are still answered."""
+        """Stop listening.
+
+        The clients that are connected stay so, and messages that threads have in hand
+        are still answered.
+        """
         super().close()
         if self._smtpd_workers is not None:
             self._smtpd_workers.close()
+        if self._smtpd_idle_timeout() is not None and self._smtpd_channels():
+            _Sweeper(self, self._map)
 
     def _smtpd_is_paused(self) -> bool:
         """Whether it is too early to try again to accept."""
@@ -300,12 +306,14 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         """A channel has closed, and given back its *descriptor*."""
         self._smtpd_accept_again = 0.0
         self._smtpd_opened().discard(descriptor)
+        if all(isinstance(entry, _Sweeper) for entry in self._map.values()):
+            self._map.clear()  # or asyncore would wait for what never comes
 
     def _smtpd_channels(self) -> list[Any]:
         return [
             entry
             for entry in list(self._map.values())
-            if getattr(entry, "smtp_server", None) is self
+            if look_up(entry, "smtp_server") is self
         ]
 
     def _smtpd_is_full_for(self, conn: Any) -> bool:
@@ -333,22 +341,69 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
                 self._smtpd_count_again = now + _COUNT_PAUSE
         return len(self._smtpd_opened())
 
+    def _smtpd_idle_timeout(self) -> float | None:
+        return setting(self, "idle_timeout")
+
     def _smtpd_sweep(self) -> None:
         """Close the channels that have been idle for too long."""
-        timeout = setting(self, "idle_timeout")
+        timeout = self._smtpd_idle_timeout()
         now = time.monotonic()
         if timeout is None or now < self._smtpd_sweep_again:
             return
         self._smtpd_sweep_again = now + min(timeout / 10, 1.0)
-        for channel in self._smtpd_channels():
+        channels = self._smtpd_channels()
+        for channel in channels:
             if isinstance(channel, SMTPChannel):
                 channel._smtpd.close_if_idle(channel, now, timeout)
+        if not channels:
+            self._map.pop(_Sweeper.key(self), None)
 
     def _smtpd_forget(self, conn: Any) -> None:
-        """Take a channel that was half built out of the socket map."""
-        for descriptor, entry in list(self._map.items()):
-            if entry is not self and getattr(entry, "socket", None) is conn:
-                del self._map[descriptor]
+        """Take a channel that was half built out of the socket map.
+
+        One of three arguments has put itself into asyncore's own.
+        """
+        for map in (self._map, asyncore.socket_map):
+            for descriptor, entry in list(map.items()):
+                if entry is not self and look_up(entry, "socket") is conn:
+                    del map[descriptor]
+
+
+class _Sweeper:
+    """In the place of a server that has closed, takes leave of its idle clients.
+
+    asyncore asks it in every turn, as it asked the server; it has no descriptor, and
+    never wants one watched.
+    """
+
+    accepting = False
+
+    def __init__(self, server: SMTPServer, map: dict[int, Any]) -> None:
+        self._server = server
+        self._map = map
+        # asyncore has to ask it before the channels: then what it wants of them is done
+        # in the same turn.
+        others = dict(map)
+        map.clear()
+        map[self.key(server)] = self
+        map.update(others)
+
+    @staticmethod
+    def key(server: SMTPServer) -> int:
+        return -id(server)  # no descriptor is negative
+
+    def _smtpd_idle_timeout(self) -> float | None:
+        return self._server._smtpd_idle_timeout()
+
+    def readable(self) -> bool:
+        self._server._smtpd_sweep()
+        return False
+
+    def writable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._map.pop(self.key(self._server), None)
 
 
 def _refuse(conn: Any, reply: bytes) -> None:

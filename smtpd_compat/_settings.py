@@ -10,12 +10,23 @@ if TYPE_CHECKING:
 DATA_SIZE_DEFAULT = 33554432
 
 
+def look_up(thing: Any, name: str) -> Any:
+    """The attribute *name* of somebody else's object, None if it cannot be had.
+
+    An object with a ``__getattr__`` of its own may raise anything from there.
+    """
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # noqa: BLE001
+        return None
+
+
 def setting(server: Any, name: str) -> float | None:
     """The number that *server* has as *name*; None for anything else.
 
     An old program's server may use one of these names for something else, and a mock of
     a server has every name.
     """
-    value = getattr(server, name, None)
+    value = look_up(server, name)
     # A mock can pass for an int in isinstance.
     return value if issubclass(type(value), (int, float)) else None

@@ -25,6 +25,7 @@ from tests.support.conversing import (
     start_data,
 )
 from tests.support.keeping import Channel, KeepsLog, Server, kept_octets
+from tests.support.loops import LOOPS
 from tests.support.serving import serving
 from tests.support.talking import Client, connected, on_stage
 
@@ -478,12 +479,24 @@ class _SetsTheTerminatorFirst(Channel):
         super().__init__(*args, **kwargs)
 
 
-@pytest.mark.parametrize("cls", [_Delegates, _KnowsEverything, _SetsTheTerminatorFirst])
-def test_a_channel_that_goes_its_own_way_takes_mail(cls: Any) -> None:
+class _KnowsItsOwn(Channel):
+    extras = {"colour": "blue"}
+
+    def __getattr__(self, name: str) -> Any:
+        return self.extras[name]
+
+
+@pytest.mark.parametrize(
+    "cls", [_Delegates, _KnowsEverything, _KnowsItsOwn, _SetsTheTerminatorFirst]
+)
+@LOOPS
+def test_a_channel_that_goes_its_own_way_takes_mail(cls: Any, loop: Any) -> None:
     class Serves(Server):
         channel_class = cls
+        connection_limit = 2
+        idle_timeout = 300
 
-    with serving(Serves) as server, connected(server) as client:
+    with serving(Serves, loop=loop) as server, connected(server) as client:
         start_data(client)
         assert client.say(b"x\r\n.") == b"250 OK\r\n"
         assert [message.data for message in server.messages] == [b"x"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import io
+
 import pytest
 
 import smtpd_compat
@@ -16,7 +19,7 @@ from tests.support.conversing import (
     VERIFIED,
     converse,
 )
-from tests.support.keeping import Server
+from tests.support.keeping import Channel, Server
 from tests.support.serving import serving
 from tests.support.talking import connected, on_stage
 
@@ -377,6 +380,46 @@ def test_a_command_line_may_have_just_as_many_octets_as_its_limit(
     replies = converse(helo, fits, fits + b"x", b"NOOP")
     assert replies[1] != TOO_LONG
     assert replies[2:] == [TOO_LONG, OK]
+
+
+@pytest.mark.parametrize("limit", [0, None])
+@pytest.mark.parametrize("cut", [None, 5, 700])
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_command_size_limit_of_0_or_none_is_no_limit(
+    limit: Any, cut: int | None, traced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unlimited(Channel):
+        command_size_limit = limit
+
+    class Serves(Server):
+        channel_class = Unlimited
+
+    if traced:
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", io.StringIO())
+    line = b"NOOP".ljust(1000) + b"\r\n"
+    with on_stage(Serves) as stage, stage.connect() as client:
+        for _ in range(2):
+            if cut:
+                client.send(line[:cut])
+                (channel,) = stage.channels
+                stage.until(lambda: channel.received_lines)  # noqa: B023
+            client.send(line[cut or 0 :])
+            assert stage.hear(client) == OK
+        assert stage.server.errors == []
+
+
+def test_limits_of_a_greeted_session_may_be_0() -> None:
+    class Unlimited(Channel):
+        command_size_limit = 0
+        command_size_limits = collections.defaultdict(int)
+
+    class Serves(Server):
+        channel_class = Unlimited
+
+    with serving(Serves, data_size_limit=0) as server, connected(server) as client:
+        assert client.say(b"EHLO x").startswith(b"250")
+        assert client.say(b"NOOP".ljust(1000)) == OK
+        assert client.say(b"NOOP".ljust(1000)) == OK
 
 
 def test_smtputf8_lengthens_the_longest_mail_command() -> None:

@@ -121,6 +121,22 @@ def test_a_channel_class_that_raises_leaves_the_server_listening(
                 assert stage.say(other, b"NOOP") == OK
 
 
+def test_a_channel_of_three_arguments_that_raises_leaves_no_socket_behind() -> None:
+    """It has put itself into asyncore's own map."""
+
+    class Raises(Channel):
+        def __init__(self, server: Any, conn: Any, addr: Any) -> None:
+            super().__init__(server, conn, addr)
+            raise ValueError("no")
+
+    with on_stage(Server) as stage:
+        stage.server.channel_class = Raises
+        with Client(address(stage.server)) as unlucky:
+            assert b"421 Service not available" in stage.rest(unlucky)
+        assert asyncore.socket_map == {}
+        assert list(stage.map.values()) == [stage.server]
+
+
 @pytest.mark.parametrize("leaves", [asyncore.ExitNow, SystemExit, KeyboardInterrupt])
 def test_a_channel_class_that_leaves_the_loop_leaves_no_socket_behind(
     leaves: type[BaseException],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 
@@ -13,7 +14,7 @@ from tests.support.clock import later
 from tests.support.conversing import MESSAGE, OK, TRANSACTION, start_data
 from tests.support.keeping import Channel, Server, kept_octets
 from tests.support.serving import serving
-from tests.support.talking import Client, connected, on_stage
+from tests.support.talking import PATIENCE, Client, Stage, connected, on_stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,39 @@ pytestmark = pytest.mark.usefixtures("named_mx_test")
 LOOPS = pytest.mark.parametrize("loop", [asyncore.loop, smtpd_compat.loop])
 
 
+class SendsNothing(Channel):
+    """Its send swallows the error of a full buffer, as Mailman's does."""
+
+    def send(self, data: bytes) -> Any:
+        if self.smtp_server.is_full:
+            return None
+        return super().send(data)
+
+    def smtp_VRFY(self, arg: Any) -> None:
+        super().smtp_VRFY(arg)
+
+
 # Output
+
+
+@LOOPS
+def test_a_send_that_returns_none_has_sent_nothing(loop: Any) -> None:
+    class Serves(Server):
+        channel_class = SendsNothing
+        is_full = False
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        stage.server.is_full = True
+        client.send(b"NOOP\r\nVRFY\r\nNOOP\r\n")
+        (channel,) = stage.channels
+        stage.until(lambda: kept_octets(channel) > 2 * len(OK))
+        client.send(b"NOOP\r\n")
+        stage.turn(3)
+        assert not client.has_input()
+        stage.server.is_full = False
+        replies = [stage.hear(client) for _ in range(4)]
+        assert replies == [OK, b"501 Syntax: VRFY <address>\r\n", OK, OK]
+        assert stage.server.errors == []
 
 
 def test_pipelined_commands_are_answered_in_order() -> None:
@@ -458,6 +491,51 @@ def test_a_client_that_vanishes_as_its_time_is_over_does_no_harm(
             assert stage.rest(other) == FAREWELL
         assert stage.channels == []
         assert stage.server.errors == []
+
+
+@LOOPS
+@pytest.mark.parametrize("others", [0, 1])
+def test_clients_of_a_closed_server_time_out_and_the_loop_ends(
+    loop: Any, others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as cleanup:
+        stage = cleanup.enter_context(on_stage(Patient, loop=loop))
+        servers = [stage.server]
+        for _ in range(others):
+            servers.append(Patient(("127.0.0.1", 0), None, map=stage.map))
+        clients = [
+            cleanup.enter_context(Stage(server, stage.map, loop).connect())
+            for server in servers
+            for _ in range(3)
+        ]
+        for server in servers:
+            server.close()
+        stage.turn(2)
+        later(monkeypatch, 299)
+        stage.turn(3)
+        assert len(stage.channels) == len(clients)
+        assert not any(client.has_input() for client in clients)
+        later(monkeypatch, 302)
+        loop(timeout=PATIENCE, map=stage.map)
+        assert stage.map == {}
+        assert [client.rest() for client in clients] == [FAREWELL] * len(clients)
+
+
+@LOOPS
+def test_a_closed_server_leaves_the_map_to_others_with_its_last_client(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        for _ in range(3):
+            closes = Patient(("127.0.0.1", 0), None, map=stage.map)
+            with Stage(closes, stage.map, loop).connect() as leaves:
+                closes.close()
+                closes.close()
+                stage.say(leaves, b"QUIT")
+        later(monkeypatch, 302)
+        stage.turn(3)
+        assert sorted(map(type, stage.map.values()), key=str) == [Channel, Server]
+        assert stage.say(client, b"NOOP") == OK
 
 
 def test_time_is_not_limited_unless_a_class_says_so(

@@ -34,6 +34,43 @@ def test_a_character_cut_between_segments_decodes(cut: int) -> None:
         assert stage.server.messages[0].data == text.decode()
 
 
+class Logs(Channel):
+    """A login dialogue, whose lines found_terminator takes for itself."""
+
+    asks = False
+
+    def smtp_AUTH(self, arg: Any) -> None:
+        self.asks = True
+        self.push("334 name")
+
+    def found_terminator(self) -> None:
+        if not self.asks:
+            super().found_terminator()
+            return
+        said = self._emptystring.join(self.received_lines)
+        self.asks = said.startswith("more")
+        self.received_lines = []
+        self.push(f"235 {ascii(said)}")
+
+
+@pytest.mark.parametrize("in_octets", [False, True])
+def test_half_a_character_belongs_to_its_own_line(in_octets: bool) -> None:
+    with serving_with(Logs) as plain:
+        plain._decode_data = True
+        with connected(plain) as client:
+
+            def say(line: bytes) -> bytes:
+                line += b"\r\n"
+                pieces = [bytes((octet,)) for octet in line] if in_octets else [line]
+                client.send(*pieces)
+                return client.reply()
+
+            assert say(b"AUTH") == b"334 name\r\n"
+            assert say(b"more\xc3") == b"235 'more\\udcc3'\r\n"
+            assert say(b"\xa9x\xe2\x82") == b"235 '\\udca9x\\udce2\\udc82'\r\n"
+            assert say(b"VRFY <>").startswith(b"252 ")
+
+
 # Hooks that take lines for text
 
 

@@ -63,7 +63,8 @@ class Session(Stream):
         ):
             _text_hooks.call(self, channel, piece, ends)
         elif channel.smtp_state == channel.COMMAND:
-            channel.num_bytes = len(piece)
+            if channel.command_size_limit or channel.command_size_limits:
+                channel.num_bytes = len(piece)
             self.run_command(channel, piece)
         elif channel.smtp_state == channel.DATA:
             if channel.data_size_limit:
@@ -104,12 +105,13 @@ class Session(Stream):
         verb, space, rest = line.partition(" ")
         verb = verb.upper()
         method = getattr(channel, METHODS.get(verb) or "smtp_" + verb, None)
-        limit = channel.command_size_limit
+        limit: int | None = channel.command_size_limit
         if channel.extended_smtp:
             limits = channel.command_size_limits
             # A verb of the client's own is not stored, or many would fill the memory.
             limit = limits[verb] if method else limits.copy()[verb]
-        if size > limit and channel.max_command_size_limit:
+        # Where the greatest limit is 0, octets are not counted.
+        if limit is not None and size > limit and channel.max_command_size_limit:
             channel.push("500 Error: line too long")
         elif not method:
             channel.push(f'500 Error: command "{echo(verb)}" not recognized')

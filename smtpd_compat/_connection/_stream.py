@@ -309,6 +309,9 @@ class Stream:
         except OSError:
             channel.handle_error()
             return False
+        # A send of a program's own that swallows errors returns None, which asyncore
+        # takes for nothing sent.
+        sent = sent or 0
         self.is_choked = sent < len(output)
         if self.is_choked:
             unsent.appendleft(output[sent:])

@@ -47,10 +47,13 @@ def call(session: Session, channel: Any, piece: bytes, ends: bool) -> None:
     if session.has_stock_hooks(channel):
         channel.found_terminator()
         return
-    if channel._smtpd_hooks_take_text:
+    if session.decoder is not None:
+        # Half a character at the end of a line is no part of the next one.
         rest = decode(session, b"", final=True)
-        if rest:
+        if rest and channel._smtpd_hooks_take_text:
             channel.collect_incoming_data(rest)
+        elif rest:
+            channel.received_lines.append(rest)
     session.run_uncorked(channel, lambda: _end(session, channel))
 
 

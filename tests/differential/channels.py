@@ -227,6 +227,11 @@ def _small(base: Any) -> Any:
     return type("Small", (base,), {"command_size_limit": 80})
 
 
+def _unlimited(limit: int | None) -> Callable[[Any], Any]:
+    """No limit for command lines, said in one way or the other."""
+    return lambda base: type("Unlimited", (base,), {"command_size_limit": limit})
+
+
 def _rewriting(base: Any) -> Any:
     """Every reply in the server's own words."""
 
@@ -296,6 +301,8 @@ _CHANNELS: dict[str, Callable[[Any], Any]] = {
     "silent": _silent,
     "old": _old,
     "small": _small,
+    "unlimited": _unlimited(0),
+    "unlimited by None": _unlimited(None),
     "rewriting": _rewriting,
     "catching": _catching,
     "failing": _failing,

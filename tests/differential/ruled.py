@@ -53,10 +53,28 @@ RULED: dict[str, tuple[Session, ...]] = {
         said(*TO_DATA[:3], b"RCPT TO:<\xc3@d>", b"DATA", b"x", b"."),
         sent(b"\xff\r\nNOOP\r\n", channel="logged"),
     ),
+    "command_size_limit = None": (
+        sent(
+            b"HELO x\r\n",
+            b"NOOP".ljust(1000) + b"\r\n",
+            b"NOOP".ljust(600),
+            b" " * 400 + b"\r\n",
+            channel="unlimited by None",
+        ),
+    ),
     "decode_data: cut characters and invalid UTF-8": (
         sent(b"HELO \xc3", b"\xa9\r\n", decode_data=True),
         sent(b"HELO \xe2", b"\x82", b"\xac\r\n", b"NOOP\r\n", decode_data=True),
         said(b"\xff", b"NOOP", decode_data=True),
+        said(
+            HELLO,
+            b"AUTH",
+            b"name\xc3",
+            b"\xa9",
+            b"VRFY <>",
+            decode_data=True,
+            channel="dialogue",
+        ),
         said(*TO_DATA, b"\xff", b".", *AGAIN, decode_data=True),
         said(*TO_DATA, b"\xff", b".", decode_data=True, data_size_limit=3),
         sent(

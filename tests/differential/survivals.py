@@ -71,6 +71,7 @@ class CutCharacters(Rule):
     number = 2
 
     _decoder: Any = None
+    _was_cut = False
 
     def collect_incoming_data(self, data: bytes) -> None:
         pieces = len(self.received_lines)
@@ -78,6 +79,7 @@ class CutCharacters(Rule):
             super().collect_incoming_data(data)
         except UnicodeDecodeError:
             self.note(CutCharacters)
+            self._was_cut = True
             if self._decoder is None:
                 self._decoder = _utf8_decoder("surrogateescape")
         else:
@@ -87,11 +89,10 @@ class CutCharacters(Rule):
         self.received_lines.append(self._decoder.decode(data))
 
     def found_terminator(self) -> None:
-        if self._decoder is None:
+        if not self._was_cut:
             super().found_terminator()
             return
-        text = "".join(self.received_lines) + self._decoder.decode(b"", True)
-        self._decoder = None
+        text = "".join(self.received_lines)
         self.received_lines = [text]
         limit = self.data_size_limit
         too_much = self.smtp_state == self.DATA and limit and self.num_bytes > limit
@@ -114,6 +115,50 @@ class CutCharacters(Rule):
         else:
             self._set_post_data_state()
             self.push("554 Error: message is not valid UTF-8")
+
+
+class NoLimit(Rule):
+    """None is no limit, as 0; the original compares a number with it."""
+
+    row = "command_size_limit = None"
+    number = 2
+
+    command_size_limit: int | None
+
+    def found_terminator(self) -> None:
+        if self.command_size_limit is not None or self.extended_smtp:
+            super().found_terminator()
+            return
+        self.note(NoLimit)
+        self.command_size_limit = 0
+        try:
+            super().found_terminator()
+        finally:
+            del self.command_size_limit
+
+
+class CutCharactersEnd(Rule):
+    """Half a character at the end of a line is no part of the next one.
+
+    Also where the program acts on the line itself.
+    """
+
+    row = CutCharacters.row
+    number = 2
+
+    _decoder: Any
+    _was_cut: bool
+
+    def found_terminator(self) -> None:
+        if self._decoder is not None:
+            rest = self._decoder.decode(b"", True)
+            self._decoder = None
+            if rest:
+                self.received_lines.append(rest)
+        try:
+            super().found_terminator()
+        finally:
+            self._was_cut = False
 
 
 class ReplyNotAscii(Rule):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     _Open = Callable[[Iterable[Session]], Comparison]
 
-_SEED = 321
+_SEED = 322
 _GENERATED = 3000
 
 

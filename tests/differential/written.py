@@ -129,6 +129,20 @@ REFERENCE: dict[str, Session] = {
     "a line limit of its own": said(
         b"HELO " + b"x" * 75, b"NOOP" + b" " * 77, channel="small"
     ),
+    "no line limit": sent(
+        b"HELO x\r\n",
+        b"NOOP".ljust(1000) + b"\r\n",
+        b"NOOP".ljust(600),
+        b" " * 400 + b"\r\n",
+        channel="unlimited",
+    ),
+    "no line limit in a session that began with EHLO": said(
+        HELLO,
+        b"NOOP".ljust(1000),
+        b"NOOP".ljust(1000),
+        channel="unlimited",
+        data_size_limit=0,
+    ),
     "HELO": said(b"HELO", b"HELO a", b"HELO b", b"EHLO c"),
     "EHLO": said(b"EHLO", b"EHLO a", b"EHLO b", b"HELO c", b"RSET", b"EHLO d"),
     "NOOP": said(b"NOOP", b"noop", b"NOOP x", b"NOOP  "),
