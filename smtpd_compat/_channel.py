@@ -301,9 +301,7 @@ class SMTPChannel(
 
     def readable(self) -> bool:
         """Whether to read from the client; asked in every turn of the loop."""
-        if self._smtpd.hold is None and not self.producer_fifo:
-            return True
-        return self._smtpd.is_readable(self)
+        return self._smtpd.hold is None or self._smtpd.is_readable(self)
 
     def writable(self) -> bool:
         """Whether there is something to send, or to do."""

@@ -20,6 +20,8 @@
 #                  a worker, or a relay's client     becomes a function then
 #     a function   it waits for a turn of its own    in handle_write_event, so such a
 #                                                    channel says that it is writable
+#     FULL         the client has left too many      when asyncore asks next, and it has
+#                  replies unread                    taken some
 #     GIVEN_UP     silent for too long, and takes    when asyncore asks next: then the
 #                  not even the farewell             connection is closed
 #
@@ -47,12 +49,14 @@ from .._tracing import log_caught
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
     from typing import Any
 
     from .._channel import SMTPChannel
 
 WORKER = "a worker"
+FULL = "full"
 GIVEN_UP = "given up"
 
 #: Octets of output that a client may leave unread before it is read from no more.
@@ -68,8 +72,8 @@ class Stream:
     The channel has the names that programs know, and one more: that of this object.
     It is handed in, since an object that kept it would not be freed with it.
 
-    With slots: a channel with more than 29 attributes, or with slots beside them, is
-    slow on Python 3.13.
+    An object of its own, with slots: slots beside a channel's attributes would make
+    each of those take three times as long on Python 3.13.
     """
 
     __slots__ = (
@@ -151,7 +155,6 @@ class Stream:
             start = self.position
             if start >= len(unread) or self.is_finished:
                 self.unread = b""
-                self.position = 0
                 return
             self.last_pushed = b""
             terminator: Any = channel.get_terminator()
@@ -199,25 +202,24 @@ class Stream:
 
     def is_readable(self, channel: SMTPChannel) -> bool:
         """Whether to read from the client."""
-        if self.hold is not None:
-            if self.hold is GIVEN_UP:
-                channel.handle_close()
-            return False
-        unsent = channel.producer_fifo
-        return not (
-            unsent and isinstance(unsent[0], bytes) and len(unsent[0]) > _UNSENT_LIMIT
-        )
+        if self.hold is FULL and not _is_full(channel.producer_fifo):
+            self.hold = None
+        if self.hold is GIVEN_UP:
+            channel.handle_close()
+        return self.hold is None
 
     def is_writable(self, channel: SMTPChannel) -> bool:
         """Whether there is something to send, or to do."""
-        if self.hold is None or self.hold is WORKER:
-            return True if channel.producer_fifo else not channel.connected
-        return self.hold is not GIVEN_UP
+        if callable(self.hold):
+            return True
+        if self.hold is GIVEN_UP:
+            return False
+        return True if channel.producer_fifo else not channel.connected
 
     def take_held(self) -> Callable[[], None] | None:
         """What waits for a turn of its own."""
         work: Any = self.hold
-        if work is None or work is WORKER or work is GIVEN_UP:
+        if not callable(work):
             return None
         self.hold = None
         return work  # type: ignore[no-any-return]
@@ -257,6 +259,8 @@ class Stream:
             if unsent and channel.connected and self.send_gathered(channel) and unsent:
                 # What is left is the end of the connection, or a producer.
                 channel.initiate_send()
+            if unsent and self.hold is None and _is_full(unsent):
+                self.hold = FULL
             if self.poller is not None:
                 self.poller.notify(channel._fileno)
 
@@ -280,7 +284,7 @@ class Stream:
             self.last_heard = now
         elif now - self.last_heard < timeout:
             pass
-        elif self.is_finished or self.hold is not None:
+        elif self.is_finished or self.hold not in (None, FULL):
             self.hold_for(channel, GIVEN_UP)
         else:
             self.last_heard = now
@@ -344,10 +348,10 @@ class Stream:
         if self.corked:
             return
         asynchat.async_chat.initiate_send(channel)
-        if channel.producer_fifo:
-            self.changed(channel)
-        else:
+        if not channel.producer_fifo:
             self.is_choked = False
+        if channel.producer_fifo or self.hold is FULL:
+            self.changed(channel)
 
     def close(self, channel: SMTPChannel) -> None:
         """Send what the turn has gathered, and hear nothing more."""
@@ -384,6 +388,12 @@ def stock_methods(cls: type) -> frozenset[FunctionType]:
         if isinstance(method, FunctionType)
         and (is_asyncores(method) or str(method.__module__).startswith(package))
     )
+
+
+def _is_full(unsent: deque[Any]) -> bool:
+    """Whether the client has left too much of a channel's output unread."""
+    first = unsent[0] if unsent else b""
+    return isinstance(first, bytes) and len(first) > _UNSENT_LIMIT
 
 
 def _prefix_at_end(text: bytes, terminator: bytes) -> int:
