@@ -42,6 +42,5 @@ __all__ = ["asynchat", "asyncore", "is_asyncores"]
 
 
 def is_asyncores(function: Any) -> bool:
-    """Whether *function* is from one of these modules, and nobody has patched it in."""
-    names = getattr(function, "__globals__", None)
-    return names is vars(asyncore) or names is vars(asynchat)
+    """Whether *function* is asyncore's own, and was not patched in."""
+    return getattr(function, "__globals__", None) is vars(asyncore)

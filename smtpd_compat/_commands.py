@@ -230,7 +230,7 @@ class Commands:
                 "252 Cannot VRFY user, but will accept message and attempt delivery"
             )
         else:
-            self.push(f"502 Could not VRFY {echo(arg)}")
+            self.push(f"502 Could not VRFY {escape_line_ends(arg)}")
 
     def smtp_EXPN(self, arg: Any) -> None:
         """Expand no mailing list (RFC 5321, 3.5.3 and 4.1.1.7)."""
@@ -287,8 +287,6 @@ class Commands:
 
     def _smtpd_refuse_mail(self, params: dict[str, str | bool]) -> str | None:
         """The reply to a MAIL whose parameters will not do, None if they will."""
-        if not params:
-            return None
         if not self._decode_data and params.pop("BODY", "7BIT") not in (
             "7BIT",
             "8BITMIME",
@@ -315,6 +313,6 @@ class Commands:
 METHODS = {name[5:]: name for name in vars(Commands) if name.startswith("smtp_")}
 
 
-def echo(text: str) -> str:
+def escape_line_ends(text: str) -> str:
     """Text of the client for a reply's one line: CR and LF are spelled out."""
     return text.replace("\r", "\\r").replace("\n", "\\n")

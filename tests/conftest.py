@@ -58,7 +58,11 @@ def named_mx_test(monkeypatch: pytest.MonkeyPatch) -> None:
 def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[warnings.WarningMessage]]:
     """The warnings, as if nothing had been seen before."""
     monkeypatch.setattr(_warnings, "_warned", set())
-    for arguments in (_calls._HANDLERS, _calls._CHANNELS, _calls._SERVERS):
+    for arguments in (
+        _calls._HANDLER_CALLS,
+        _calls._CHANNEL_CALLS,
+        _calls._SERVER_CALLS,
+    ):
         monkeypatch.setattr(arguments, "_plans", weakref.WeakKeyDictionary())
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")

@@ -90,7 +90,7 @@ def test_what_takes_less_or_other_things_is_given_what_it_takes(
 )
 def test_what_takes_all_is_called_as_today(target: Callable[..., Any]) -> None:
     arguments = Told()
-    assert arguments.plan(target) is arguments.as_today
+    assert arguments.plan(target) is arguments.current
     assert arguments.call(target) == ((1, 2, 3), {"extra": 4})
     assert arguments.advised == []
 
@@ -109,12 +109,12 @@ def test_what_nobody_can_tell_of_is_called_as_today() -> None:
         def __call__(self, *args: Any) -> None: ...
 
     arguments = Told()
-    assert arguments.plan(Unknown()) is arguments.as_today
+    assert arguments.plan(Unknown()) is arguments.current
 
 
 def test_a_plan_tells_what_it_leaves_out() -> None:
     arguments = Told()
-    assert arguments.as_today.left_out == set()
+    assert arguments.current.left_out == set()
     assert arguments.plan(Two).left_out == {"size", "extra"}
     assert arguments.plan(lambda a, b, extra: None).left_out == {"size"}
 
@@ -141,8 +141,8 @@ def test_as_ever_is_what_every_era_gave_from_then_on() -> None:
     def target(*args: Any, **kwargs: Any) -> Any:
         return seen(*args, **kwargs)
 
-    assert arguments.plan(target) is arguments.as_today
-    plan = arguments.plan_as_ever(target, "the refuser")
+    assert arguments.plan(target) is arguments.current
+    plan = arguments.use_oldest(target, "the refuser")
     assert plan.choose(VALUES) == ([1, 2], {})
     assert arguments.plan(target) is plan
     assert arguments.advised == ["the refuser"]
@@ -154,7 +154,7 @@ def test_a_class_with_another_constructor_is_looked_at_again(
     arguments = Told()
     before = arguments.plan(Two)
     monkeypatch.setattr(Two, "__init__", Today.__init__)
-    assert arguments.plan(Two) is arguments.as_today
+    assert arguments.plan(Two) is arguments.current
     monkeypatch.undo()
     assert arguments.plan(Two).left_out == before.left_out
 

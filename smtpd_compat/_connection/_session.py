@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from .._commands import METHODS, echo
+from .._commands import METHODS, escape_line_ends
 from .._eras import _calls, _text_hooks
-from .._text._message import MessageText, message_text, utf8
+from .._text._message import MessageText, decode_or_none, message_text
 from .._tracing import tracing
 from ._stream import WORKER, Stream
 
@@ -98,7 +98,7 @@ class Session(Stream):
     def run_command(self, channel: SMTPChannel, received: bytes | str) -> None:
         """Call the method ``smtp_VERB`` for a line."""
         size, channel.num_bytes = channel.num_bytes, 0
-        line = utf8(received)
+        line = decode_or_none(received)
         if not line:
             channel.push("500 Error: bad syntax")
             return
@@ -114,7 +114,9 @@ class Session(Stream):
         if limit is not None and size > limit and channel.max_command_size_limit:
             channel.push("500 Error: line too long")
         elif not method:
-            channel.push(f'500 Error: command "{echo(verb)}" not recognized')
+            channel.push(
+                f'500 Error: command "{escape_line_ends(verb)}" not recognized'
+            )
         elif getattr(method, "__func__", None) in self.stock:
             method(rest.strip() if space else None)
         else:
@@ -159,7 +161,7 @@ class Session(Stream):
         else:
             self.text = None
         if channel._decode_data:
-            text = utf8(received)
+            text = decode_or_none(received)
             if text is None:
                 channel._set_post_data_state()
                 channel.push("554 Error: message is not valid UTF-8")
@@ -178,7 +180,11 @@ class Session(Stream):
             call = partial(handler, *message.envelope, message.data)
         else:
             call = partial(
-                _calls.handle, handler, message.envelope, message.data, message.options
+                _calls.call_process_message,
+                handler,
+                message.envelope,
+                message.data,
+                message.options,
             )
         if not self._is_taken(channel, server, call, message):
             self._answer_message(channel, call())
@@ -241,7 +247,7 @@ class Session(Stream):
 
         A reply that came from an overridden handle_error is the one that counts.
         """
-        if self.is_finished or not channel.connected:
+        if self.is_finished:
             return
         if self.is_collecting or answered:
             # In the middle of a line or of a message, what follows is no command; and

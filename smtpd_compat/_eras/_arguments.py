@@ -1,6 +1,6 @@
-"""Who can be called with what: handlers and classes of all eras are given arguments.
+"""Call adapters: give handlers and classes the arguments that their signatures take.
 
-What something takes is found out when it is first seen, and remembered.
+A signature is read when its function is first called, and the result is kept.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """How something is called, in terms of the arguments that are given today."""
+    """Which of the current arguments a function gets, and in which place."""
 
     def __init__(
         self, by_position: list[str], by_name: dict[str, str], today: Iterable[str]
     ) -> None:
         self._by_position = by_position
-        #: Today's names, by those of the callee.
+        #: The names of current arguments, by those of its own parameters.
         self._by_name = by_name
         self.left_out = frozenset(today).difference(by_position, by_name.values())
 
     def choose(self, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """What of *values* to give by position, and what by name."""
+        """Those of *values* that are given by position, and those by name."""
         return (
             [values[name] for name in self._by_position],
             {name: values[today] for name, today in self._by_name.items()},
@@ -40,14 +40,14 @@ class Plan:
 
 
 class Arguments:
-    """The arguments that are given today, and who takes which of them.
+    """The current arguments of a call, and a `Plan` for everything that is called.
 
-    :param by_position: those given by position today.
-    :param by_name: those given by name today.
+    :param by_position: the names of those given by position.
+    :param by_name: the names of those given by name.
     :param always: how many of *by_position* every era gave.  They are given by position
         whatever they are called.  The others are given to parameters that have their
         names, or that cannot do without a value.
-    :param advise: called, once or more, with what cannot be called as today.
+    :param advise: called, once or more, with what does not take the current arguments.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class Arguments:
         self._names = by_position + by_name
         self._always = always
         self._advise = advise
-        self.as_today = Plan(by_position, {n: n for n in by_name}, self._names)
-        self._as_ever = Plan(by_position[:always], {}, self._names)
+        self.current = Plan(by_position, {n: n for n in by_name}, self._names)
+        self._oldest = Plan(by_position[:always], {}, self._names)
         self._plans: MutableMapping[Any, tuple[CodeType | None, Plan]]
         self._plans = weakref.WeakKeyDictionary()
 
     def plan(self, target: Any) -> Plan:
-        """How to call *target*; `as_today` also if there is no way to know."""
+        """How to call *target*; `current` if it has no signature to be read."""
         key = target.__func__ if type(target) is MethodType else target
         try:
             code, plan = self._plans[key]
@@ -77,20 +77,20 @@ class Arguments:
         except (KeyError, TypeError):
             pass
         plan = self._make_plan(target)
-        if plan is not self.as_today:
+        if plan is not self.current:
             self._advise(target)
         self._remember(key, plan)
         return plan
 
-    def plan_as_ever(self, target: Any, refuser: Any) -> Plan:
-        """From now on, give *target* only what every era gave.
+    def use_oldest(self, target: Any, refuser: Any) -> Plan:
+        """From now on, give *target* only the arguments that every era gave.
 
         :param refuser: the function behind *target* that does not take more.
         """
         self._advise(refuser)
         key = target.__func__ if type(target) is MethodType else target
-        self._remember(key, self._as_ever)
-        return self._as_ever
+        self._remember(key, self._oldest)
+        return self._oldest
 
     def _remember(self, key: Any, plan: Plan) -> None:
         try:
@@ -105,12 +105,12 @@ class Arguments:
             # What it wraps does not count: it may be there to adapt just that.
             signature = inspect.signature(target, follow_wrapped=False)
         except (TypeError, ValueError):
-            return self.as_today
+            return self.current
         try:
             signature.bind(*self._by_position, **dict.fromkeys(self._by_name))
         except TypeError:
             return self._adapt(list(signature.parameters.values()))
-        return self.as_today
+        return self.current
 
     def _adapt(self, parameters: list[Parameter]) -> Plan:
         by_position: list[str] = []
@@ -125,7 +125,7 @@ class Arguments:
             elif kind is parameter.VAR_KEYWORD:
                 by_name.update((n, n) for n in self._names if n not in taken)
             else:
-                name = self._meant_by(parameter, index)
+                name = self._argument_for(parameter, index)
                 if name is None or name in taken:
                     continue
                 if positional:
@@ -134,8 +134,8 @@ class Arguments:
                     by_name[parameter.name] = name
         return Plan(by_position, by_name, self._names)
 
-    def _meant_by(self, parameter: Parameter, index: int) -> str | None:
-        """The argument for a *parameter*, None if it is to keep its default."""
+    def _argument_for(self, parameter: Parameter, index: int) -> str | None:
+        """The name of the argument for *parameter*, None to leave it its default."""
         if parameter.kind is parameter.KEYWORD_ONLY:
             return parameter.name if parameter.name in self._names else None
         if index < self._always:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ENVELOPE = ["peer", "mailfrom", "rcpttos"]
 _REFUSES_OPTIONS = re.compile("keyword argument '(mail|rcpt)_options'|no keyword arg")
-_HANDLERS = Arguments(
+_HANDLER_CALLS = Arguments(
     [*_ENVELOPE, "data"],
     ["mail_options", "rcpt_options"],
     always=4,
@@ -42,7 +42,7 @@ _HANDLERS = Arguments(
 )
 
 
-def handle(
+def call_process_message(
     handler: Callable[..., Any],
     envelope: tuple[Any, ...],
     data: bytes,
@@ -55,18 +55,19 @@ def handle(
 
     :param envelope: peer, reverse-path and recipients.
     """
-    plan = _HANDLERS.plan(handler)
-    if plan is _HANDLERS.as_today:
+    plan = _HANDLER_CALLS.plan(handler)
+    if plan is _HANDLER_CALLS.current:
         try:
             return handler(*envelope, data, **options)
         except TypeError as error:
-            # One that says itself what it takes has taken it: the error is its own.
+            # A readable signature had accepted the call, so the TypeError came from
+            # inside.
             refuser = None
             if _REFUSES_OPTIONS.search(str(error)) and is_opaque(handler):
                 refuser = find_refuser(error, handler, ("process_message",))
             if refuser is None:
                 raise
-        plan = _HANDLERS.plan_as_ever(handler, refuser)
+        plan = _HANDLER_CALLS.use_oldest(handler, refuser)
     values = dict(zip(_ENVELOPE, envelope), **options)
     is_old = "mail_options" in plan.left_out
     values["data"] = data.decode("utf-8", "surrogateescape") if is_old else data
@@ -95,7 +96,7 @@ def reply_of(handler: Callable[..., Any], returned: Any) -> str | bytes:
 # Channel and server classes of earlier eras: fewer arguments
 
 _SETTINGS = ["data_size_limit", "map", "enable_SMTPUTF8", "decode_data"]
-_CHANNELS = Arguments(
+_CHANNEL_CALLS = Arguments(
     ["server", "conn", "addr", *_SETTINGS],
     [],
     always=3,
@@ -106,7 +107,7 @@ _CHANNELS = Arguments(
         " on",
     ),
 )
-_SERVERS = Arguments(
+_SERVER_CALLS = Arguments(
     ["localaddr", "remoteaddr", "data_size_limit"],
     ["enable_SMTPUTF8"],
     always=2,
@@ -129,11 +130,11 @@ def _construct(
         return cls(*args, **kwargs), plan.left_out
     except TypeError as error:
         refuser = None
-        if plan is arguments.as_today:
+        if plan is arguments.current:
             refuser = find_refuser(error, cls, ("__init__", "__new__"))
         if refuser is None:
             raise
-    plan = arguments.plan_as_ever(cls, refuser)
+    plan = arguments.use_oldest(cls, refuser)
     args, kwargs = plan.choose(values)
     return cls(*args, **kwargs), plan.left_out
 
@@ -149,7 +150,7 @@ def open_channel(server: Any, conn: Any, addr: Any) -> Any:
         "enable_SMTPUTF8": server.enable_SMTPUTF8,
         "decode_data": server._decode_data,
     }
-    channel, left_out = _construct(_CHANNELS, server.channel_class, values)
+    channel, left_out = _construct(_CHANNEL_CALLS, server.channel_class, values)
     if left_out:
         adopt_settings(channel, {name: values[name] for name in left_out})
     return channel
@@ -181,7 +182,7 @@ def construct(
     keywords: dict[str, Any],
 ) -> tuple[Any, frozenset[str]]:
     """Make a server of *cls*; also return the names of what it does not accept."""
-    return _construct(_SERVERS, cls, dict(arguments, **keywords))
+    return _construct(_SERVER_CALLS, cls, dict(arguments, **keywords))
 
 
 # Habits that the channel meets

@@ -78,7 +78,7 @@ def message_text(wire: bytes) -> bytes:
     return _translate(wire[1:] if wire.startswith(b".") else wire)
 
 
-def utf8(received: bytes | str) -> str | None:
+def decode_or_none(received: bytes | str) -> str | None:
     """*received* as text, None if it is not UTF-8 (or stands for what is not)."""
     try:
         if isinstance(received, bytes):

@@ -23,7 +23,7 @@ NEW = ((*ENVELOPE, DATA), OPTIONS)
 
 def give(handler: Any) -> Any:
     """Hand a message over to *handler*."""
-    return _calls.handle(handler, ENVELOPE, DATA, dict(OPTIONS))
+    return _calls.call_process_message(handler, ENVELOPE, DATA, dict(OPTIONS))
 
 
 def seen(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
