@@ -89,6 +89,32 @@ class InALine(Channel):
             raise Full
 
 
+class AfterALine(Channel):
+    """One of its hooks answers a line, and the other fails."""
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        super().collect_incoming_data(data)
+        if data.startswith(b"RCPT"):
+            self.push("250 OK")
+
+    def found_terminator(self) -> None:
+        if self.received_lines[:1] == [b"RCPT TO:<c@d>"]:
+            raise Full
+        super().found_terminator()
+
+
+class BeforeTheCommand(Channel):
+    """Its hook begins the reply, and its command fails."""
+
+    def found_terminator(self) -> None:
+        if self.received_lines[:1] == [b"RCPT TO:<c@d>"]:
+            self.push("250-first")
+        super().found_terminator()
+
+    def smtp_RCPT(self, arg: Any) -> None:
+        raise Full
+
+
 class Pushes(Server):
     """A handler that replies by itself, and fails."""
 
@@ -117,6 +143,11 @@ FAILING = {
     "AfterTheCommand": (with_channel(AfterTheCommand), [OK, OK]),
     "AfterTheMessage": (with_channel(AfterTheMessage), [OK, OK, GO_ON, OK]),
     "InALine": (with_channel(InALine), [OK, OK]),
+    "AfterALine": (with_channel(AfterALine), [OK, OK]),
+    "BeforeTheCommand": (
+        with_channel(BeforeTheCommand),
+        [OK, b"250-first\r\n" + FAREWELL],
+    ),
     "Pushes": (with_channel(Channel, Pushes), [OK, OK, GO_ON, OK]),
 }
 

@@ -54,14 +54,15 @@ class Session(Stream):
 
     def take_piece(self, channel: SMTPChannel, piece: bytes, ends: bool) -> None:
         """Call the two hooks of asynchat; or do what they do, where nobody can tell."""
+        are_stock = self.has_stock_hooks(channel)
         if (
             not ends
             or channel.received_lines
             or self.text is not None
-            or not self.has_stock_hooks(channel)
+            or not are_stock
             or tracing()
         ):
-            _text_hooks.call(self, channel, piece, ends)
+            _text_hooks.call(self, channel, piece, ends, are_stock)
         elif channel.smtp_state == channel.COMMAND:
             if channel.command_size_limit or channel.command_size_limits:
                 channel.num_bytes = len(piece)
@@ -71,7 +72,7 @@ class Session(Stream):
                 channel.num_bytes = len(piece)
             self.end_data(channel, piece)
         else:
-            _text_hooks.call(self, channel, piece, ends)
+            _text_hooks.call(self, channel, piece, ends, are_stock)
 
     def has_stock_hooks(self, channel: SMTPChannel) -> bool:
         """Whether nobody can tell that the hooks of asynchat are not called."""
@@ -136,11 +137,11 @@ class Session(Stream):
 
         Up to 3.2 a greeting counted when it was accepted; it did not have to be noted.
         """
-        self.last_pushed = b""
+        before = self.last_pushed
         method(arg)
         if verb not in _GREETINGS or channel.seen_greeting:
             return
-        if self.last_pushed.startswith(b"2"):
+        if self.last_pushed is not before and self.last_pushed.startswith(b"2"):
             _calls.greeted_silently(channel, verb)
             channel.seen_greeting = arg or verb
             channel.extended_smtp = verb == "EHLO"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import partial
 
 import smtpd_compat
 
@@ -36,15 +37,20 @@ _WANTS_TEXT = re.compile(
 )
 
 
-def call(session: Session, channel: Any, piece: bytes, ends: bool) -> None:
-    """Call collect_incoming_data and, if the terminator has come, found_terminator."""
+def call(
+    session: Session, channel: Any, piece: bytes, ends: bool, are_stock: bool
+) -> None:
+    """Call collect_incoming_data and, if the terminator has come, found_terminator.
+
+    :param are_stock: whether the hooks are those of this package.
+    """
     if piece:
         session.is_collecting = True
         _collect(session, channel, piece)
         session.is_collecting = False
     if not ends:
         return
-    if session.has_stock_hooks(channel):
+    if are_stock:
         channel.found_terminator()
         return
     if session.decoder is not None:
@@ -54,7 +60,7 @@ def call(session: Session, channel: Any, piece: bytes, ends: bool) -> None:
             channel.collect_incoming_data(rest)
         elif rest:
             channel.received_lines.append(rest)
-    session.run_uncorked(channel, lambda: _end(session, channel))
+    session.run_uncorked(channel, partial(_end, session, channel))
 
 
 def _collect(session: Session, channel: Any, piece: bytes) -> None:
@@ -76,7 +82,6 @@ def _collect(session: Session, channel: Any, piece: bytes) -> None:
 
 def _end(session: Session, channel: SMTPChannel) -> None:
     lines = channel.received_lines
-    session.last_pushed = b""
     try:
         channel.found_terminator()
     except TypeError as error:
