@@ -162,6 +162,20 @@ def test_what_upstream_did_not_take_is_not_acknowledged(
 
 
 @EVERY_WAY
+def test_an_upstream_that_talks_instead_of_reading_the_message_is_not_waited_for(
+    relay: Any, options: Any
+) -> None:
+    class Hasty(relay):  # type: ignore[misc]
+        upstream_timeout = 0.2
+
+    body = b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * 120_000
+    with upstream({"DATA": ["354 go on", DRIPPING]}) as server:
+        with proxy(server.address, Hasty, **options) as client:
+            assert send(client, ALICE, message=body) == UNAVAILABLE
+        assert server.messages == []
+
+
+@EVERY_WAY
 @pytest.mark.parametrize("extensions", [(), ("PIPELINING",)], ids=["one", "all"])
 @pytest.mark.parametrize(
     "script",

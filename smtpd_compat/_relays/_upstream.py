@@ -216,16 +216,18 @@ class Session(asyncore.dispatcher):
     def _send(self) -> None:
         talk = self.talk
         output = talk.output()
+        sent = 0
         if output:
             try:
-                talk.sent(self.socket.send(output))
+                sent = self.socket.send(output)
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError:
                 self._receive_last_words()
                 return
+            talk.sent(sent)
         wants = talk.is_sending
-        if wants:
+        if wants and sent:
             self._extend_deadline()
         if wants is not self._wants_to_write:
             self._wants_to_write = wants
@@ -283,17 +285,20 @@ class Session(asyncore.dispatcher):
         outcome, failure = talk.outcome or {}, talk.failure
         was_used, self._is_used = self._is_used, True
         self._job = None
-        if not talk.is_over:
-            self._take_next(now)
-        else:
+        if talk.is_over:
             self._forget()
             may_retry = was_used and not (talk.progress or self._is_overdue)
             if may_retry and not job.is_retried:
                 self.pool.retry(job)
                 self.pool.pump(now)
                 return
-            self.pool.pump(now)
-        job.answered(outcome, failure, not self._is_asked)
+        try:
+            if talk.is_over:
+                self.pool.pump(now)
+            else:
+                self._take_next(now)
+        finally:
+            job.answered(outcome, failure, not self._is_asked)
 
     def expire(self) -> None:
         """Time is up."""
