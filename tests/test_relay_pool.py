@@ -9,7 +9,6 @@ import select
 import smtplib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,13 +33,24 @@ class Relay(smtpd_compat.PureProxy):
     upstream_keep = PATIENCE
 
 
+#: Notified after every turn of a loop.
+turned = threading.Condition()
+
+
 @contextlib.contextmanager
 def relaying(
     remoteaddr: Any, loop: Any = smtpd_compat.loop, cls: Any = Relay, **settings: Any
 ) -> Iterator[Any]:
     """Serve a relay with *settings* of its class."""
     relay = type("Relay", (cls,), settings)
-    with serving(relay, remoteaddr, loop=loop) as server:
+
+    def by_turns(timeout: float, map: Any) -> None:
+        while map:
+            loop(timeout=timeout, map=map, count=1)
+            with turned:
+                turned.notify_all()
+
+    with serving(relay, remoteaddr, loop=by_turns) as server:
         yield server
 
 
@@ -70,15 +80,22 @@ def hand_over(connection: smtplib.SMTP, to: str = "to@x") -> None:
 
 
 def until(condition: Any) -> None:
-    """Wait for what another thread brings about."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    """Wait for what a turn of the loop brings about."""
+    with turned:
+        assert turned.wait_for(condition, PATIENCE)
 
 
 def recipients(server: Upstream) -> list[str]:
     return [to for message in server.messages for to in message.rcpttos]
+
+
+def briefly(loop: Any) -> Any:
+    """asyncore's loop looks at the clock once in a turn; a short one, here."""
+
+    def run(timeout: float, **kwargs: Any) -> None:
+        loop(timeout=timeout if loop is smtpd_compat.loop else 0.02, **kwargs)
+
+    return run
 
 
 class Turns:
@@ -128,8 +145,7 @@ def test_a_session_without_work_leaves_with_quit_after_a_while() -> None:
         with relaying(server.address, upstream_keep=0.05) as relay:
             with client(relay) as connection:
                 assert send(connection) == OK
-                until(lambda: "QUIT" in server.verbs())
-                until(lambda: len(relay._map) == 3)  # relay, client, the test's own
+                server.wait_for(lambda: "QUIT" in server.verbs())
                 assert send(connection) == OK
         assert server.connections == 2
 
@@ -141,7 +157,7 @@ def test_a_class_can_have_no_session_kept() -> None:
                 for _ in range(3):
                     assert send(connection) == OK
         assert server.connections == 3
-        until(lambda: server.verbs().count("QUIT") == 3)
+        server.wait_for(lambda: server.verbs().count("QUIT") == 3)
 
 
 @pytest.mark.parametrize("ending", [CLOSE, "421 idle for too long", "250 what?"])
@@ -202,7 +218,7 @@ def test_another_remote_address_gets_sessions_of_its_own() -> None:
             assert send(connection) == OK
             relay._remoteaddr = two.address
             assert send(connection) == OK
-            until(lambda: "QUIT" in one.verbs())
+            one.wait_for(lambda: "QUIT" in one.verbs())
         assert (len(one.messages), len(two.messages)) == (1, 1)
 
 
@@ -276,7 +292,7 @@ def test_an_upstream_that_greets_few_gets_all_through_those(greeting: str) -> No
         with relaying(server.address) as relay:
             with client(relay) as one, client(relay) as two:
                 assert send(one) == send(two) == OK
-                until(lambda: server.connections)
+                server.wait_for(lambda: server.connections)
             held = Held()
             server.script["end of data"] = held
             threading.Thread(target=held.released.set).start()
@@ -342,13 +358,10 @@ def test_more_messages_than_may_wait_are_told_to_come_back() -> None:
 
 @LOOPS
 def test_a_message_does_not_wait_for_ever(loop: Any) -> None:
-    def briefly(timeout: float, map: Any) -> None:
-        loop(timeout=0.02 if loop is not smtpd_compat.loop else timeout, map=map)
-
     held = Held()
     with upstream({"end of data": held}) as server:
         settings = {"upstream_sessions": 1, "upstream_queue_timeout": 0.1}
-        with relaying(server.address, briefly, **settings) as relay:
+        with relaying(server.address, briefly(loop), **settings) as relay:
             with client(relay) as one, client(relay) as two:
                 hand_over(one, "one@x")
                 assert held.asked.wait(PATIENCE)
@@ -479,11 +492,8 @@ def test_a_client_that_leaves_while_its_message_is_delivered_breaks_nothing() ->
 @LOOPS
 @pytest.mark.parametrize("step", ["greeting", "EHLO", "MAIL", "DATA", "end of data"])
 def test_a_late_reply_is_not_waited_for_in_any_loop(step: str, loop: Any) -> None:
-    def briefly(timeout: float, map: Any) -> None:
-        loop(timeout=0.02 if loop is not smtpd_compat.loop else timeout, map=map)
-
     with upstream({step: [Cut("250-"), SILENT]}) as server:
-        with relaying(server.address, briefly, upstream_timeout=0.1) as relay:
+        with relaying(server.address, briefly(loop), upstream_timeout=0.1) as relay:
             with client(relay) as connection:
                 expected = OK if step == "end of data" else UNAVAILABLE
                 assert send(connection) == expected
@@ -494,9 +504,6 @@ def test_a_late_reply_is_not_waited_for_in_any_loop(step: str, loop: Any) -> Non
 def test_an_upstream_that_does_not_accept_in_time_is_not_there(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def briefly(timeout: float, map: Any) -> None:
-        loop(timeout=0.02 if loop is not smtpd_compat.loop else timeout, map=map)
-
     class Unanswered(_upstream.Session):
         def writable(self) -> bool:
             return False
@@ -507,7 +514,7 @@ def test_an_upstream_that_does_not_accept_in_time_is_not_there(
 
     monkeypatch.setattr(_pool, "Session", Unanswered)
     with upstream() as server:
-        with relaying(server.address, briefly, upstream_timeout=0.1) as relay:
+        with relaying(server.address, briefly(loop), upstream_timeout=0.1) as relay:
             with client(relay) as connection:
                 assert send(connection) == UNAVAILABLE
 
@@ -642,31 +649,41 @@ def test_without_descriptors_a_message_waits_for_one_of_the_sessions_there_are(
 # The end
 
 
+class Closing(smtpd_compat.SMTPChannel):
+    """A channel that closes its server, on the loop's thread."""
+
+    def smtp_CLOSE(self, arg: Any) -> None:
+        self.smtp_server.close()
+        self.push("250 closed")
+
+
 @LOOPS
 def test_a_server_that_closes_still_answers_what_is_in_hand(loop: Any) -> None:
     held = Held()
+    settings = {"upstream_sessions": 1, "channel_class": Closing}
     with upstream({"end of data": held}) as server:
-        with relaying(server.address, loop, upstream_sessions=1) as relay:
-            with client(relay) as one, client(relay) as two:
+        with relaying(server.address, loop, **settings) as relay:
+            with client(relay) as one, client(relay) as two, client(relay) as third:
                 hand_over(one, "one@x")
                 assert held.asked.wait(PATIENCE)
                 hand_over(two, "two@x")
                 until(lambda: relay._smtpd_upstream.queue)
-                relay.close()
+                assert third.docmd("CLOSE")[0] == 250
                 held.released.set()
                 assert one.getreply() == two.getreply() == OK
-                until(lambda: "QUIT" in server.verbs())
+                server.wait_for(lambda: "QUIT" in server.verbs())
         assert recipients(server) == ["one@x", "two@x"]
         assert server.connections == 1
 
 
 def test_a_server_that_closes_lets_go_of_sessions_that_have_nothing_to_do() -> None:
     with upstream() as server:
-        with relaying(server.address) as relay, client(relay) as connection:
-            assert send(connection) == OK
-            relay.close()
-            until(lambda: "QUIT" in server.verbs())
-            assert not relay._smtpd_upstream.sessions
+        with relaying(server.address, channel_class=Closing) as relay:
+            with client(relay) as connection:
+                assert send(connection) == OK
+                assert connection.docmd("CLOSE")[0] == 250
+                assert not relay._smtpd_upstream.sessions
+        server.wait_for(lambda: "QUIT" in server.verbs())
 
 
 @LOOPS

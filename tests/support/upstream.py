@@ -74,7 +74,7 @@ class Upstream:
         self.connections = 0
         #: Command lines of all clients, in the order of their arrival.
         self.commands: list[str] = []
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.address: tuple[str, int] = self._listener.getsockname()
@@ -85,6 +85,11 @@ class Upstream:
     def verbs(self) -> list[str]:
         """The verbs of all commands."""
         return [command.split()[0].upper() for command in self.commands]
+
+    def wait_for(self, condition: Callable[[], Any]) -> None:
+        """Wait until what clients have done fulfils *condition*."""
+        with self._lock:
+            assert self._lock.wait_for(condition, 60)
 
     def close(self) -> None:
         """Stop listening, end all conversations, wait for all threads."""
@@ -108,6 +113,7 @@ class Upstream:
             with self._lock:
                 self.connections += 1
                 self._open.add(conn)
+                self._lock.notify_all()
             thread = threading.Thread(target=self._serve, args=(conn,), name="upstream")
             self._threads.append(thread)
             thread.start()
@@ -123,6 +129,7 @@ class Upstream:
         """Keep a command line."""
         with self._lock:
             self.commands.append(command)
+            self._lock.notify_all()
 
     def take(self, message: Message) -> None:
         """Keep a message."""
