@@ -21,9 +21,11 @@ from tests.support.upstream import (
     CLOSE,
     DRIPPING,
     ENDLESS,
+    RESET,
     SILENT,
     Cut,
     Refusing,
+    Turns,
     Upstream,
     nobody_listening,
     upstream,
@@ -111,7 +113,7 @@ NOTHING_TAKEN = [
     *[
         ({step: reply}, UNAVAILABLE)
         for step in STEPS
-        for reply in (CLOSE, SILENT, DRIPPING, "nonsense", "150 no", "600 no", "")
+        for reply in (CLOSE, RESET, SILENT, DRIPPING, "nonsense", "150 no", "")
     ],
     *[({step: [Cut("45"), CLOSE]}, UNAVAILABLE) for step in STEPS],
     *[({step: ENDLESS}, UNAVAILABLE) for step in STEPS[:-1]],
@@ -599,6 +601,35 @@ def test_deliver_reports_every_failure_as_the_original_does(
         refused = relay._deliver("from@x", [ALICE, BOB], "A: 1\n\n")
     assert refused == {ALICE: reply, BOB: reply}
     assert trace.getvalue() == f"got {type(error)}\n"
+
+
+def test_recipients_that_a_stand_in_for_smtplib_refuses_are_reported() -> None:
+    refused = {ALICE: (550, b"no")}
+    with unserved(("up.example", 25)) as relay, mock.patch("smtplib.SMTP") as smtp:
+        error = smtplib.SMTPRecipientsRefused(refused)
+        smtp.return_value.sendmail.side_effect = error
+        assert relay._deliver("from@x", [ALICE, BOB], "") == {
+            **refused,
+            BOB: (550, b"no"),
+        }
+
+
+def test_failures_are_printed_as_the_original_prints_smtplibs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = io.StringIO()
+    script = {"MAIL": Turns("450 a"), "DATA": Turns(None, "450 b")}
+    with upstream(script) as server, nobody_listening() as nowhere:
+        with proxy(server.address) as client, proxy(nowhere) as other:
+            monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+            for connection in (client, client, other):
+                send(connection, ALICE)
+            monkeypatch.undo()
+    got = [line for line in trace.getvalue().splitlines() if line.startswith("got")]
+    assert got == [
+        "got <class 'smtplib.SMTPSenderRefused'>",
+        "got <class 'ConnectionRefusedError'>",
+    ]
 
 
 def test_refusals_are_printed_on_the_debug_stream(

@@ -170,6 +170,15 @@ def test_a_refused_sender_is_refused_for_all_and_the_session_goes_on(
     assert talk.says() == b"RSET\r\n" + ENVELOPE
 
 
+def test_a_server_that_takes_recipients_of_a_refused_sender_gets_no_message() -> None:
+    talk = begun("PIPELINING")
+    talk.says()
+    talk.hears("552 too big", "250 OK", "250 OK")
+    assert talk.hears("354 go on") == b""
+    assert talk.outcome == {A: (552, b"too big"), B: (552, b"too big")}
+    assert talk.is_over
+
+
 def test_a_sender_refused_without_pipelining_ends_the_transaction() -> None:
     talk = begun()
     talk.says()

@@ -19,7 +19,7 @@ from smtpd_compat import asyncore
 from smtpd_compat._relays import _pool, _upstream
 from tests.support.loops import LOOPS
 from tests.support.serving import address, serving
-from tests.support.upstream import CLOSE, SILENT, Cut, Upstream, upstream
+from tests.support.upstream import CLOSE, SILENT, Cut, Turns, Upstream, upstream
 
 PATIENCE = 60
 OK = (250, b"OK")
@@ -98,18 +98,6 @@ def briefly(loop: Any) -> Any:
     return run
 
 
-class Turns:
-    """A script's step whose replies come in this order, then the usual ones."""
-
-    def __init__(self, *replies: Any) -> None:
-        self.replies = list(replies)
-        self.lock = threading.Lock()
-
-    def __call__(self, argument: Any) -> Any:
-        with self.lock:
-            return self.replies.pop(0) if self.replies else None
-
-
 class Held:
     """A script's step that waits to be released."""
 
@@ -140,9 +128,10 @@ def test_one_connection_serves_one_message_after_another(
         assert server.verbs().count("EHLO") == 1
 
 
-def test_a_session_without_work_leaves_with_quit_after_a_while() -> None:
+@LOOPS
+def test_a_session_without_work_leaves_with_quit_after_a_while(loop: Any) -> None:
     with upstream() as server:
-        with relaying(server.address, upstream_keep=0.05) as relay:
+        with relaying(server.address, briefly(loop), upstream_keep=0.05) as relay:
             with client(relay) as connection:
                 assert send(connection) == OK
                 server.wait_for(lambda: "QUIT" in server.verbs())
@@ -500,11 +489,24 @@ def test_a_late_reply_is_not_waited_for_in_any_loop(step: str, loop: Any) -> Non
                 assert connection.noop()[0] == 250
 
 
+class Unwilling(socket.socket):
+    """A socket of a system that shuts none down which is connecting."""
+
+    def shutdown(self, how: int) -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+
 @LOOPS
+@pytest.mark.parametrize("kind", [socket.socket, Unwilling])
 def test_an_upstream_that_does_not_accept_in_time_is_not_there(
-    loop: Any, monkeypatch: pytest.MonkeyPatch
+    kind: Any, loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Unanswered(_upstream.Session):
+        def create_socket(self, *args: Any) -> None:
+            sock = kind(*args)
+            sock.setblocking(False)
+            self.set_socket(sock)
+
         def writable(self) -> bool:
             return False
 
@@ -517,6 +519,102 @@ def test_an_upstream_that_does_not_accept_in_time_is_not_there(
         with relaying(server.address, briefly(loop), upstream_timeout=0.1) as relay:
             with client(relay) as connection:
                 assert send(connection) == UNAVAILABLE
+
+
+def test_a_session_that_has_been_kept_for_too_long_is_not_used() -> None:
+    """asyncore's loop may not have looked at the clock."""
+    with upstream() as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            relay._smtpd_upstream.idle[0].deadline = 0.0
+            assert send(connection) == OK
+        assert server.connections == 2
+
+
+def test_addresses_that_upstream_does_not_take_leave_the_session_in_use() -> None:
+    with upstream() as server:
+        with relaying(server.address, upstream_sessions=1) as relay:
+            with client(relay) as connection:
+                for _ in range(3):
+                    connection.mail("from@x")
+                    connection.send("RCPT TO:<zoë@x>\r\n".encode())
+                    assert connection.getreply()[0] == 250
+                    assert connection.data(MESSAGE)[0] == 553
+                assert send(connection) == OK
+        assert server.connections == 1
+        assert server.verbs().count("MAIL") == 1
+
+
+def test_a_failure_of_our_own_is_logged_and_451(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logged = []
+
+    class Logging(Relay):
+        def log_info(self, message: str, type: str = "info") -> None:
+            logged.append(message)
+
+    def fail(self: Any, octets: bytes) -> None:
+        if octets:
+            raise ValueError("a mistake")
+        receive(self, octets)
+
+    receive = _upstream.Conversation.receive
+    monkeypatch.setattr(_upstream.Conversation, "receive", fail)
+    with upstream() as server:
+        with relaying(server.address, cls=Logging) as relay:
+            with client(relay) as connection:
+                assert send(connection) == UNAVAILABLE
+                assert connection.noop()[0] == 250
+    assert "a mistake" in logged[0]
+
+
+def test_where_select_can_hold_no_more_sockets_the_client_hears_451(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_upstream, "select_cannot_hold", lambda *_: True)
+    with upstream() as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == UNAVAILABLE
+
+
+@contextlib.contextmanager
+def full_mailbox() -> Iterator[Any]:
+    """An upstream that refuses a message in its middle, and closes the connection."""
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            conn, _ = listener.accept()
+            with conn, conn.makefile("rb") as lines:
+                conn.sendall(b"220 up\r\n")
+                for reply in (b"250 up", b"250 OK", b"250 OK", b"354 go on"):
+                    lines.readline()
+                    conn.sendall(reply + b"\r\n")
+                lines.read(1_000_000)
+                conn.sendall(b"552 too big\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize("overrides", [False, True], ids=["loop", "blocking"])
+def test_what_upstream_says_before_it_resets_the_connection_is_heard(
+    overrides: bool,
+) -> None:
+    class Blocking(Relay):
+        def process_message(self, *args: Any, **kwargs: Any) -> str | None:
+            return super().process_message(*args, **kwargs)
+
+    body = b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * 120_000
+    with full_mailbox() as remoteaddr:
+        with relaying(remoteaddr, cls=Blocking if overrides else Relay) as relay:
+            with client(relay) as connection:
+                assert send(connection, message=body) == (552, b"too big")
 
 
 def test_reading_a_large_message_slowly_is_no_silence() -> None:
@@ -569,6 +667,7 @@ def test_a_name_is_looked_up_while_others_are_served(
         ("no-such-host.invalid", 25),
         ("a" * 70 + ".invalid", 25),
         ("127.0.0.1", 70000),
+        ("255.255.255.255", 25),
         ("127.0.0.1:x", 0),
         ("127.0.0.1", "25x"),
     ],

@@ -110,11 +110,6 @@ class Pool:
         self._fewer = 0
         self._fewer_until = 0.0
 
-    @property
-    def in_hand(self) -> int:
-        """Messages that wait, or are being delivered."""
-        return len(self.queue) + len(self.sessions - self.new) - len(self.idle)
-
     def submit(self, job: Job) -> None:
         """Deliver a message, at once or in its turn."""
         now = job.since

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, NamedTuple, Union
 
 #: In the place of a reply: close the connection.
 CLOSE = "(close)"
+
+#: In the place of a reply: reset the connection.
+RESET = "(reset)"
 
 #: In the place of a reply: say nothing more, until the client goes away.
 SILENT = "(silent)"
@@ -230,7 +234,10 @@ class _Conversation:
         if said:
             text = "".join(reply + end for reply, end in zip(said, ends))
             self.conn.sendall(text.encode())
-        if CLOSE in replies:
+        if RESET in replies:
+            at_once = struct.pack("ii", 1, 0)
+            self.conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        if CLOSE in replies or RESET in replies:
             raise _Over
         pause = threading.Event()
         while DRIPPING in replies:  # until the client goes away
@@ -268,6 +275,18 @@ class Refusing:
     def __call__(self, recipient: str) -> Any:
         """The reply for *recipient*, None for the usual one."""
         return self.replies.get(recipient.partition("@")[0])
+
+
+class Turns:
+    """A script's step whose replies come in this order, then the usual ones."""
+
+    def __init__(self, *replies: Any) -> None:
+        self.replies = list(replies)
+        self.lock = threading.Lock()
+
+    def __call__(self, argument: Any) -> Any:
+        with self.lock:
+            return self.replies.pop(0) if self.replies else None
 
 
 @contextlib.contextmanager
