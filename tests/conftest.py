@@ -15,6 +15,7 @@ import pytest
 import smtpd_compat
 from smtpd_compat import asyncore
 from smtpd_compat._eras import _calls, _warnings
+from tests.support.collecting import collect
 
 
 def _open_sockets() -> set[str]:
@@ -44,7 +45,7 @@ def nothing_left_behind() -> Iterator[None]:
     assert set(threading.enumerate()) <= threads, "the test left a thread running"
     assert asyncore.socket_map == entries, "the test left a socket-map entry"
     if _open_sockets() - sockets:
-        gc.collect()
+        collect()
     assert not _open_sockets() - sockets, "the test left a socket open"
 
 

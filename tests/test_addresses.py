@@ -358,7 +358,7 @@ def test_long_and_deeply_nested_input_is_parsed(
 
 
 def _original() -> ModuleType | None:
-    if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12) or sys.implementation.name != "cpython":
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -368,7 +368,7 @@ def _original() -> ModuleType | None:
 ORIGINAL = _original()
 
 needs_original = pytest.mark.skipif(
-    ORIGINAL is None, reason="this Python has no smtpd (3.12 on)"
+    ORIGINAL is None, reason="this Python has no smtpd of CPython's"
 )
 
 

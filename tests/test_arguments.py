@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import weakref
 
 import pytest
@@ -16,6 +15,7 @@ from smtpd_compat._eras._arguments import (
     find_refuser,
     is_opaque,
 )
+from tests.support.collecting import collect
 from tests.support.handlers import opaque, polite, seen
 
 TYPE_CHECKING = False
@@ -168,7 +168,7 @@ def test_what_is_remembered_is_not_kept_alive() -> None:
     arguments.advised.clear()
     gone = weakref.ref(target)
     del target
-    gc.collect()
+    collect()
     assert gone() is None
 
 

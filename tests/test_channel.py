@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import tracemalloc
 from unittest import mock
 
 import pytest
@@ -251,6 +250,9 @@ class Measures(Server):
     [b"x" * 76 + b"\r\n", b"\r\n", b"..\r\n", b"\r\r\n", b"x" * 998 + b"\r\n", b"\xff"],
 )
 def test_a_message_costs_at_most_two_and_a_half_times_its_size(line: bytes) -> None:
+    tracemalloc = pytest.importorskip(
+        "tracemalloc", reason="PyPy has no tracemalloc", exc_type=ImportError
+    )
     segment = line * (65_536 // len(line))
     with on_stage(Measures) as stage, stage.connect() as client:
         for line in (b"HELO x", *TRANSACTION, b"DATA"):

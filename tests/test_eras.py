@@ -542,7 +542,8 @@ ERAS = pathlib.Path(__file__).parents[1] / "docs" / "eras.md"
 
 
 @pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11), reason="the table's Python is 3.11"
+    sys.version_info[:2] != (3, 11) or sys.implementation.name != "cpython",
+    reason="the table's Python is CPython 3.11",
 )
 @pytest.mark.skipif(not ERAS.exists(), reason="docs/eras.md is not beside the tests")
 def test_the_table_of_eras_is_what_happens() -> None:

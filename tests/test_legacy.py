@@ -15,6 +15,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat._eras import _calls
+from tests.support.collecting import collect
 from tests.support.conversing import start_data
 from tests.support.handlers import (
     DATA,
@@ -201,6 +202,7 @@ def test_handlers_are_not_kept_alive() -> None:
     assert give(handler) == OLD
     gone = weakref.ref(handler)
     del handler
+    collect()
     assert gone() is None
 
 
@@ -465,8 +467,6 @@ def test_channel_class_is_inspected_for_its_first_connection_only(
 
 
 def test_channel_class_is_not_kept_alive() -> None:
-    import gc
-
     class Fresh(Three):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
@@ -474,7 +474,7 @@ def test_channel_class_is_not_kept_alive() -> None:
     open_channel(Fresh)
     gone = weakref.ref(Fresh)
     del Fresh
-    gc.collect()
+    collect()
     assert gone() is None
 
 

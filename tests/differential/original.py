@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-#: Whether this interpreter has the original.
-HERE = sys.version_info < (3, 12)
+#: Whether this interpreter has the original; PyPy's copy meets other built-ins.
+HERE = sys.version_info < (3, 12) and sys.implementation.name == "cpython"
 
 #: How to run it as a program, behind the interpreter.
 AS_PROGRAM = ("-W", "ignore", "-m", "smtpd")

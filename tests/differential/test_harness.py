@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MESSAGE = written.REFERENCE["received_data"]
 
 needs_original = pytest.mark.skipif(
-    not original.HERE, reason="this interpreter has no smtpd"
+    not original.HERE, reason="this interpreter has no smtpd of CPython's"
 )
 
 
