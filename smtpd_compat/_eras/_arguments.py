@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import weakref
 from functools import partial
-from types import MethodType
+from types import CodeType, MethodType
 
 from .._tracing import raised_in
 
@@ -16,7 +16,6 @@ TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
     from inspect import Parameter
-    from types import CodeType
     from typing import Any
 
 
@@ -179,8 +178,12 @@ def code_of(target: Any) -> CodeType | None:
     """The code that a call of *target* runs; None if it is not Python's."""
     while isinstance(target, partial):
         target = target.func
-    code = constructor_code(target) or getattr(target, "__code__", None)
-    return code or getattr(type(target).__call__, "__code__", None)
+    constructor = constructor_code(target)
+    for thing in (target, type(target).__call__):
+        code = constructor or getattr(thing, "__code__", None)
+        if isinstance(code, CodeType):  # PyPy's built-in functions have another kind
+            return code
+    return None
 
 
 def is_opaque(target: Any) -> bool:
