@@ -152,7 +152,7 @@ def test_type_error_of_a_new_handler_is_its_own_and_not_tried_again() -> None:
         audit(data, **kwargs)
 
     for _ in range(2):
-        with pytest.raises(TypeError, match="mail_options"):
+        with pytest.raises(TypeError, match="mail_options|2 unexpected keyword"):
             give(handler)
     assert calls == [DATA, DATA]
 
