@@ -178,25 +178,20 @@ def _serve(options: Options) -> None:
     # So that mail shows when it arrives, also if standard output is a pipe or a file.
     if hasattr(smtpd_compat.sys.stdout, "reconfigure"):
         smtpd_compat.sys.stdout.reconfigure(line_buffering=True)
-    import signal
-
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
+        from ._stopping import serve
+
         server = _start(_load(options.classname), options)
         if options.setuid:
             _become_nobody()
         for limit, value in _LIMITS.items():
             if getattr(server, limit, value) is None:
                 setattr(server, limit, value)
-        smtpd_compat.loop()
+        serve(server)
     except KeyboardInterrupt:
         pass
     finally:
         smtpd_compat.asyncore.close_all(ignore_all=True)
-
-
-def _interrupt(signum: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _fail(message: str) -> NoReturn:

@@ -84,6 +84,9 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         Threads that may run `process_message` at once; 0 runs it on the loop's thread.
         A subclass that overrides `process_message` or ``_deliver`` runs on the loop's
         thread unless it sets this again.
+    ``stop_timeout``
+        Seconds for which the command line, told to stop by SIGTERM or Ctrl-C, goes on
+        to answer the messages that are being handled.
     ``listen_backlog``
         Connections that may wait to be accepted.
     """
@@ -93,6 +96,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     idle_timeout: float | None = None
     recipient_limit: int | None = None
     worker_threads: int = 0
+    stop_timeout: float = 10.0
     listen_backlog: int = 1024
 
     # Any stands for None, of which programs that were written for typeshed's types of

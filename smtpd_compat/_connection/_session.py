@@ -267,3 +267,8 @@ class Session(Stream):
         """Take leave of a client that has been silent for too long."""
         channel.push("421 Error: timeout exceeded, closing connection")
         channel.close_when_done()
+
+    def say_stopping(self, channel: SMTPChannel) -> None:
+        """Take leave of a client, since the server stops."""
+        channel.push("421 Error: shutting down, closing connection")
+        channel.close_when_done()

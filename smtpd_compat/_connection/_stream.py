@@ -131,6 +131,10 @@ class Stream:
         """Take leave of a client that has been silent for too long."""
         raise NotImplementedError
 
+    def say_stopping(self, channel: SMTPChannel) -> None:
+        """Take leave of a client, since the server stops."""
+        raise NotImplementedError
+
     # Input
 
     def receive(self, channel: SMTPChannel) -> None:
@@ -289,6 +293,11 @@ class Stream:
         else:
             self.last_heard = now
             self.hold_for(channel, partial(self.say_timeout, channel))
+
+    def take_leave(self, channel: SMTPChannel) -> None:
+        """Close the connection, since the server stops; unless a message is in hand."""
+        if self.hold is None and not self.is_finished:
+            self.hold_for(channel, partial(self.say_stopping, channel))
 
     def changed(self, channel: SMTPChannel) -> None:
         """Tell `smtpd_compat.loop` to ask again."""

@@ -1,0 +1,6 @@
+"""A module that takes a minute to be imported."""
+
+import time
+
+print("importing", flush=True)
+time.sleep(60)
