@@ -79,7 +79,7 @@ class SMTPChannel(
         The pieces of the line that is arriving: `bytes`, or `str` with *decode_data*.
     ``received_data``
         The last message, its lines ending in LF: `bytes`, or `str` with *decode_data*.
-        RSET clears it.
+        RSET clears it, and so does the next one while it arrives.
     ``num_bytes``
         Octets of the line, or of the message, that have arrived.
     ``command_size_limit``, ``command_size_limits``

@@ -183,7 +183,8 @@ def come_and_go(ports: list[int], until: float, outcomes: Any) -> None:
     """One client after the other."""
     while time.monotonic() < until:
         try:
-            with socket.create_connection(("127.0.0.1", random.choice(ports))) as client:
+            port = random.choice(ports)
+            with socket.create_connection(("127.0.0.1", port)) as client:
                 outcomes[talk(client)] += 1
         except (OSError, ValueError) as error:
             outcomes[type(error).__name__] += 1
@@ -232,7 +233,7 @@ def phase(server: Any, upstream: Upstream, ports: list[int], seconds: float) -> 
     for thread in threads:
         thread.join()
     upstream.up()
-    time.sleep(8)  # clients that are idle, and sessions with upstream, have left by then
+    time.sleep(8)  # idle clients, and sessions with upstream, have left by then
     return ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))
 
 

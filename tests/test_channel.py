@@ -132,6 +132,25 @@ def test_received_lines_stay_empty_while_a_message_arrives() -> None:
         channel.close()
 
 
+def test_the_last_message_is_not_kept_while_the_next_one_arrives() -> None:
+    with on_stage(Server) as stage, stage.connect() as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        for _ in range(5):
+            stage.hear(client)
+        (channel,) = stage.channels
+        assert channel.received_data == b"hello"
+        client.send(MESSAGE[: MESSAGE.index(b"hello")])
+        for _ in range(3):
+            stage.hear(client)
+        assert channel.received_data == b"hello"
+        client.send(b"the next\r\n")
+        stage.until(lambda: channel.num_bytes)
+        assert not channel.received_data
+        client.send(b".\r\n")
+        assert stage.hear(client) == OK
+        assert channel.received_data == b"the next"
+
+
 # Transactions
 
 

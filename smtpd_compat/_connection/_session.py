@@ -87,6 +87,9 @@ class Session(Stream):
         if self.text is None:
             if channel.received_lines or not self.has_stock_hooks(channel) or tracing():
                 return False
+            # A client that sends one large message after the other does not have two
+            # of them in memory.
+            channel.received_data = ""
             self.text = MessageText()
         if is_too_much:
             self.text = MessageText()
@@ -152,6 +155,7 @@ class Session(Stream):
         """Hand the message over that is complete, if it may be taken."""
         limit = channel.data_size_limit
         if limit and channel.num_bytes > limit:
+            channel.received_data = ""
             channel._set_post_data_state()
             channel.push("552 Error: Too much mail data")
             return
@@ -164,6 +168,7 @@ class Session(Stream):
         if channel._decode_data:
             text = decode_or_none(received)
             if text is None:
+                channel.received_data = ""
                 channel._set_post_data_state()
                 channel.push("554 Error: message is not valid UTF-8")
                 return

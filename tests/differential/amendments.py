@@ -164,6 +164,7 @@ class _TooMuchMail(Rule):
         if msg == "552 Error: Too much mail data" and self.smtp_state == self.DATA:
             self.note(_TooMuchMail)
             self.received_lines = []
+            self.received_data = ""
             self._set_post_data_state()
         super().push(msg)
 

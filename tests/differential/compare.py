@@ -126,7 +126,7 @@ def _unseen(session: Session, got: Transcript) -> tuple[str, ...]:
         and session.channel not in _WATCHES_LINES
         and not session.traced
     ):
-        return ("received_lines",)
+        return ("received_lines", "received_data")
     return ()
 
 

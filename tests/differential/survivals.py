@@ -27,6 +27,7 @@ class Rule(_Original):  # type: ignore[misc]
     ac_in_buffer: bytes
     mail_options: list[str]
     num_bytes: int
+    received_data: Any
     rcpt_options: list[str]
     received_lines: list[Any]
     seen_greeting: str
@@ -113,6 +114,7 @@ class CutCharacters(Rule):
             self.num_bytes = 0
             self.push("500 Error: bad syntax")
         else:
+            self.received_data = ""
             self._set_post_data_state()
             self.push("554 Error: message is not valid UTF-8")
 
