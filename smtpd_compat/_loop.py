@@ -251,16 +251,28 @@ class _Poller:
         self._accept_later = False
         self._sweep_after = None
         self._ask(self._asked)
-        # Now that those which left are known, so are those which came: a dict has them
-        # at its end.  One look there also tells whether the numbers tell the truth.
-        came = max(1, len(self._map) - len(self._watched))
-        try:
-            newest = list(islice(reversed(self._map), came))
-        except (TypeError, RuntimeError):  # no dict, or changed by another thread
-            newest = []
-        self._ask(fd for fd in newest if self._map.get(fd) is not self._watched.get(fd))
+        # Now that those which left are known, so are those which came.
+        newest = self._newest()
+        if newest:
+            self._ask(newest)
         if len(self._map) != len(self._watched):
             self._ask(set(self._map).symmetric_difference(self._watched))
+
+    def _newest(self) -> list[int]:
+        """The descriptors at the end of the map, where a dict has what came last.
+
+        Where the numbers are the same, one look tells whether they tell the truth:
+        somebody may have left without a word.
+        """
+        came = len(self._map) - len(self._watched)
+        try:
+            if came <= 0:
+                last = next(reversed(self._map), None)
+                is_known = self._map.get(last) is self._watched.get(last)  # type: ignore[arg-type]
+                return [] if is_known or last is None else [last]
+            return list(islice(reversed(self._map), came))
+        except (TypeError, RuntimeError):  # no dict, or changed by another thread
+            return []
 
     def _ask(self, descriptors: Iterable[int]) -> None:
         """Ask these, and those to which something has happened, what they want."""
@@ -282,8 +294,10 @@ class _Poller:
                 self._sockets[fd] = socket
         if dispatcher is None:
             return
-        reads, writes = _wants(dispatcher)
+        reads, writes = dispatcher.readable(), dispatcher.writable()
         if dispatcher.accepting:
+            reads = reads and not _is_paused(dispatcher)
+            writes = False
             self._accept_later = self._accept_later or not reads
         # Only servers of this package look for idle clients.
         if hasattr(type(dispatcher), "_smtpd_idle_timeout"):
@@ -291,7 +305,7 @@ class _Poller:
             if idle_timeout is not None:
                 after = max(idle_timeout / 10, _SWEEP_PAUSE)
                 self._sweep_after = min(after, self._sweep_after or 30.0)
-        events = reads * _READ | writes * _WRITE
+        events = (_READ if reads else 0) | (_WRITE if writes else 0)
         before = self._events.get(fd, 0)
         # Asking may have closed it.
         if self._map.get(fd) is not dispatcher or events == before:

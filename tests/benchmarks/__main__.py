@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Named = TypeVar("Named", Server, Workload)
 
 #: Connections that a server holds in one of the workloads, and some more.
-DESCRIPTORS = 8192
+DESCRIPTORS = 16384
 
 
 def _arguments() -> argparse.Namespace:

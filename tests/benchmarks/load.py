@@ -43,7 +43,9 @@ SMALL_MESSAGE = b"Subject: benchmark\r\n\r\n" + 16 * SMALL_LINE + END_OF_DATA
 
 LINES = {
     "76-characters": 76 * b"x" + b"\r\n",
+    "60-characters": 60 * b"x" + b"\r\n",
     "dotted": b".." + 74 * b"x" + b"\r\n",
+    "short": b"abc\r\n",
     "empty": b"\r\n",
     "dots": b"..\r\n",
 }
@@ -287,6 +289,32 @@ def visits(port: int, meter: Meter, at_once: int, seconds: float) -> dict[str, f
     return report(len(visit_for(seconds)), meter)
 
 
+def newcomers(
+    port: int, meter: Meter, count: int, idle: int, code: str = "220"
+) -> dict[str, float]:
+    """Connections one after the other, beside *idle* ones.
+
+    :param code: of the greeting; with 421, the server is to be full.
+    """
+
+    def come() -> Script:
+        greeting = yield b""
+        expect(code.encode(), greeting)
+        if code == "220":
+            expect(b"221", (yield QUIT))
+
+    waiting = sessions_after(connect, port, idle)
+    for number in range(count + count // 10):
+        if number == count // 10:
+            meter.start()
+        session = Session(port)
+        run_all({session: come()})
+        session.socket.close()
+    result = report(count, meter)
+    del waiting
+    return result
+
+
 def crowd(
     port: int, meter: Meter, clients: int, patience: float, send: bool = False
 ) -> dict[str, float]:
@@ -367,7 +395,7 @@ def pipelined(port: int, meter: Meter, count: int, times: int) -> dict[str, floa
 
 LOADS: dict[str, Callable[..., dict[str, float]]] = {
     load.__name__: load
-    for load in (kept_open, visits, crowd, large, recipients, pipelined)
+    for load in (kept_open, visits, newcomers, crowd, large, recipients, pipelined)
 }
 
 

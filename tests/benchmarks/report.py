@@ -56,6 +56,7 @@ OTHERS = {
     "package-3.11": "that on 3.11",
     "noops-5000": "that with 5,000",
     "idle-100": "that with 100",
+    "newcomers-0": "that with none idle",
     "handler-on-loop-1": "that on the loop's thread",
     "handler-on-loop-4": "that on the loop's thread",
 }

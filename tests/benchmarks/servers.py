@@ -51,6 +51,7 @@ class Server:
     relay_pipelining: tuple[str, ...] = ()
     relay_slowly: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
+    debugging: tuple[str, ...] = ()
     show_version: tuple[str, ...] = ()
     import_only: tuple[str, ...] = ()
     import_server: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ def _relays(module: str) -> dict[str, tuple[str, ...]]:
 def _smtpd(name: str, title: str, module: str, version: str, **more: Any) -> Server:
     """Something with the interface of ``smtpd``."""
     counting = PROGRAMS + "counting.CountingServer"
+    debugging = ("-n", "-c", "DebuggingServer", "127.0.0.1:{port}")
     program = ("-m", PROGRAMS + "asyncore_program", module)
     return Server(
         name,
@@ -97,6 +99,7 @@ def _smtpd(name: str, title: str, module: str, version: str, **more: Any) -> Ser
         **{
             **_relays(module),
             "command_line": ("-m", module, "-n", "-c", counting, "127.0.0.1:{port}"),
+            "debugging": ("-m", module, *debugging),
             "show_version": ("-m", module, "-V"),
             **more,
         },
@@ -164,6 +167,7 @@ SERVERS = [
         "3.13",
         requirements=("standard-smtpd",),
         command_line=(),
+        debugging=(),
         show_version=(),
     ),
     _aiosmtpd("3.13"),
@@ -182,6 +186,7 @@ HERE = Server(
     program_with_threads=SERVERS[0].program_with_threads,
     **_relays("smtpd_compat"),
     command_line=SERVERS[0].command_line,
+    debugging=SERVERS[0].debugging,
     show_version=SERVERS[0].show_version,
     import_only=SERVERS[0].import_only,
     import_server=SERVERS[0].import_server,

@@ -27,6 +27,10 @@ MEGABYTE = 1_000_000
 TAKING_TURNS = {"cores": "same"}
 
 
+#: Rows that the others cannot do, or would need minutes for.
+ONLY_OURS = ("package-3.11", "package-3.13", "package-here")
+
+
 @dataclass(frozen=True)
 class Target:
     """A bound for a figure of *subject*, or for its ratio to another one.
@@ -116,7 +120,9 @@ class Workload:
     @property
     def serves(self) -> bool:
         """Whether there is a server, or only its start."""
-        return self.role.startswith(("program", "command_line", "relay"))
+        return self.role.startswith(
+            ("program", "command_line", "relay", "debugging")
+        )
 
 
 def _run_load(load: Mapping[str, Any], server: Running) -> Measurement:
@@ -206,6 +212,38 @@ def _idle(count: int, *targets: Target) -> Workload:
     return Workload(name, title, "message", load, quick, targets, "command_line")
 
 
+def _newcomers(idle: int, *targets: Target) -> Workload:
+    beside = f" beside {idle:,} idle ones" if idle else ""
+    load = {"load": "newcomers", "count": 1000, "idle": idle, **TAKING_TURNS}
+    return Workload(
+        f"newcomers-{idle}",
+        f"a connection and QUIT{beside}, command line",
+        "connection",
+        load,
+        {"count": 20, "idle": idle // 100},
+        targets,
+        "command_line",
+        only=ONLY_OURS,
+    )
+
+
+def _refused(limit: int) -> Workload:
+    """One more than the command line allows."""
+    return replace(
+        _newcomers(limit, Target("cpu", 1.5, "", "newcomers-0")),
+        name="refused",
+        title=f"a connection that is refused, {limit:,} being open, command line",
+        load={
+            "load": "newcomers",
+            "count": 1000,
+            "idle": limit,
+            "code": "421",
+            **TAKING_TURNS,
+        },
+        quick={"count": 20, "idle": 20, "code": "220"},
+    )
+
+
 def _idle_poll(count: int) -> Workload:
     """The same for a program, as the original's command line cannot do it."""
     return replace(
@@ -280,8 +318,15 @@ WORKLOADS = [
         "message",
         {"load": "visits", "at_once": 4, "seconds": 0.5},
         {"seconds": 0.1},
-        (_cpu(0.45), Target("throughput", 20, "original-3.11", at_least=True)),
+        (
+            _cpu(0.30),
+            _cpu(1.4, "do-nothing-3.11"),
+            Target("throughput", 20, "original-3.11", at_least=True),
+        ),
     ),
+    _newcomers(0),
+    _newcomers(8000, Target("cpu", 1.5, "", "newcomers-0")),
+    _refused(8192),
     Workload(
         "crowd",
         "500 clients connect at once",
@@ -313,6 +358,37 @@ WORKLOADS = [
         20,
         _cpu(0.17),
         _memory(2.1),
+    ),
+    Workload(
+        "debugging",
+        "DebuggingServer, 1 kB messages, 1 session",
+        "message",
+        {"load": "kept_open", "sessions": 1, "seconds": 0.5, **TAKING_TURNS},
+        {"seconds": 0.1},
+        (_cpu(0.40),),
+        role="debugging",
+    ),
+    replace(
+        _large(
+            "debugging-lines",
+            "DebuggingServer, 3 MB of 60-character lines",
+            "60-characters",
+            3,
+            _cpu(0.35),
+        ),
+        role="debugging",
+    ),
+    replace(
+        _large(
+            "debugging-short-lines",
+            "DebuggingServer, 32 MB of 3-character lines",
+            "short",
+            32,
+            Target("wall", 1.5 / 32),
+            _memory(3.0),
+        ),
+        role="debugging",
+        only=ONLY_OURS,
     ),
     _large("one-line", "one line of 30 MB", "one", 30, _cpu(0.70), _memory(2.1)),
     _recipients("recipients", "1,000 RCPTs", "recipient%d@example.org"),
