@@ -5,12 +5,12 @@ A signature is read when its function is first called, and the result is kept.
 
 from __future__ import annotations
 
-import re
 import weakref
 from functools import partial
 from types import CodeType, MethodType
 
 from .._tracing import raised_in
+from ._refusals import refuses_call
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
@@ -170,9 +170,6 @@ def constructor_code(target: Any) -> CodeType | None:
 
 _HAS_VAR_POSITIONAL = 4  # inspect.CO_VARARGS
 
-#: How Python says that a function does not take what it is called with.
-_REFUSAL = re.compile(r"([\w<>]+)\(\) (takes |got an unexpected keyword argument)")
-
 
 def code_of(target: Any) -> CodeType | None:
     """The code that a call of *target* runs; None if it is not Python's."""
@@ -203,13 +200,13 @@ def find_refuser(error: TypeError, target: Any, suspects: Iterable[str]) -> Any:
     trace = error.__traceback__ and error.__traceback__.tb_next
     if trace is None:  # *target* itself, of which inspect could not tell
         return target if "argument" in str(error) else None
-    said = _REFUSAL.search(str(error))
-    if said is None:
+    refuser = refuses_call(error)
+    if refuser is None:
         return None
     caller = raised_in(error)
     if caller.f_code.co_flags & _HAS_VAR_POSITIONAL:
         for name in caller.f_code.co_freevars:
             wrapped = caller.f_locals.get(name)
-            if getattr(wrapped, "__name__", None) == said[1]:
+            if getattr(wrapped, "__name__", None) == refuser:
                 return wrapped
-    return target if said[1] in suspects else None
+    return target if refuser in suspects else None

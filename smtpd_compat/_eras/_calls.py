@@ -6,14 +6,16 @@ pays one look-up; the author hears of it in one DeprecationWarning.
 
 from __future__ import annotations
 
-import re
 import sys
 from functools import partial
+from types import MethodType
 
 import smtpd_compat
 
 from .._settings import DATA_SIZE_DEFAULT
 from ._arguments import Arguments, find_refuser, is_opaque
+from ._kinds import KINDS, is_current, remember_current
+from ._refusals import blames, refuses_options
 from ._text_hooks import keep_lines_as_text
 from ._warnings import warn_at, warn_of
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 # process_message up to 3.4: four arguments, and the message is text
 
 _ENVELOPE = ["peer", "mailfrom", "rcpttos"]
-_REFUSES_OPTIONS = re.compile("keyword argument '(mail|rcpt)_options'|no keyword arg")
 _HANDLER_CALLS = Arguments(
     [*_ENVELOPE, "data"],
     ["mail_options", "rcpt_options"],
@@ -41,6 +42,23 @@ _HANDLER_CALLS = Arguments(
     ),
 )
 
+#: By what a handler failed on: how to tell its author.
+_WRONG_KIND = {
+    bytes: "%s takes the message for str, as up to Python 3.5, and gets it so; it is"
+    " bytes since 3.6, so decode it, or give the server decode_data=True",
+    str: "%s takes the message for bytes without mail_options and rcpt_options, and"
+    " gets it so; take **kwargs too",
+}
+
+
+def takes_text(handler: Any) -> bool:
+    """Whether *handler*, a ``process_message``, gets the message as `str`."""
+    return (KINDS.get(handler) or _kind_by_arguments(handler)) is str
+
+
+def _kind_by_arguments(handler: Any) -> type:
+    return str if "mail_options" in _HANDLER_CALLS.plan(handler).left_out else bytes
+
 
 def call_process_message(
     handler: Callable[..., Any],
@@ -51,26 +69,83 @@ def call_process_message(
     """Call *handler*, a ``process_message``, with what it takes.
 
     One that does not take ``mail_options`` was written before 3.5, when the message
-    was ``str``; the octets that are not UTF-8 are lone surrogates in it.
+    was ``str``; the octets that are not UTF-8 are lone surrogates in it.  One that
+    fails on its first message, and says that it wants the other kind, is called again
+    with that, and gets it from then on.
 
     :param envelope: peer, reverse-path and recipients.
+    """
+    if type(handler) is MethodType and is_current(handler):
+        return handler(*envelope, data, **options)
+    kind = KINDS.get(handler)
+    if kind is None:
+        return _hand_over_first(handler, envelope, data, options)
+    return _hand_over(handler, envelope, data, options, kind)
+
+
+def _hand_over_first(
+    handler: Callable[..., Any],
+    envelope: tuple[Any, ...],
+    data: bytes,
+    options: dict[str, Any],
+) -> Any:
+    """Find out what *handler* takes for the message."""
+    lists = [value for value in (*envelope, *options.values()) if type(value) is list]
+    copies = [value[:] for value in lists]
+    try:
+        result = _hand_over(handler, envelope, data, options, None)
+    except (TypeError, AttributeError) as error:
+        kind = _kind_by_arguments(handler)
+        if not _is_refused(error, handler, data, kind):
+            raise
+        refusal = error
+    else:
+        KINDS.remember(handler, _kind_by_arguments(handler))
+        if _HANDLER_CALLS.plan(handler) is _HANDLER_CALLS.current and not is_opaque(handler):
+            remember_current(handler)
+        return result
+    for value, copy in zip(lists, copies):
+        value[:] = copy
+    other = bytes if kind is str else str
+    KINDS.remember(handler, other)
+    try:
+        result = _hand_over(handler, envelope, data, options, other)
+    except (TypeError, AttributeError) as error:
+        if _is_refused(error, handler, data, other):  # a mistake of another kind
+            KINDS.remember(handler, kind)
+            raise refusal from None
+        raise
+    warn_of(handler, _WRONG_KIND[kind])
+    return result
+
+
+def _hand_over(
+    handler: Callable[..., Any],
+    envelope: tuple[Any, ...],
+    data: bytes,
+    options: dict[str, Any],
+    kind: type | None,
+) -> Any:
+    """Call *handler*.
+
+    :param kind: of the message, `bytes` or `str`; None for what its arguments tell.
     """
     plan = _HANDLER_CALLS.plan(handler)
     if plan is _HANDLER_CALLS.current:
         try:
-            return handler(*envelope, data, **options)
+            return handler(*envelope, _as(kind or bytes, data), **options)
         except TypeError as error:
             # A readable signature had accepted the call, so the TypeError came from
             # inside.
             refuser = None
-            if _REFUSES_OPTIONS.search(str(error)) and is_opaque(handler):
+            if refuses_options(error) and is_opaque(handler):
                 refuser = find_refuser(error, handler, ("process_message",))
             if refuser is None:
                 raise
         plan = _HANDLER_CALLS.use_oldest(handler, refuser)
     values = dict(zip(_ENVELOPE, envelope), **options)
     is_old = "mail_options" in plan.left_out
-    values["data"] = data.decode("utf-8", "surrogateescape") if is_old else data
+    values["data"] = _as(kind or (str if is_old else bytes), data)
     args, kwargs = plan.choose(values)
     return handler(*args, **kwargs)
 
@@ -91,6 +166,17 @@ def reply_of(handler: Callable[..., Any], returned: Any) -> str | bytes:
         returned.close()
         said = f"{name} is an async function, and nothing awaits it; return None or a"
     raise TypeError(f"{said} reply as str, such as '550 No such user'")
+
+
+def _as(kind: type, data: bytes) -> bytes | str:
+    return data if kind is bytes else data.decode("utf-8", "surrogateescape")
+
+
+def _is_refused(error: BaseException, handler: Any, data: bytes, kind: type) -> bool:
+    """Whether *error* says that *handler* wants another *kind* of message."""
+    owner = getattr(handler, "__self__", None)
+    own = [cls.__module__ for cls in type(owner).__mro__]
+    return blames(error, _as(kind, data), own, called_by=__name__)
 
 
 # Channel and server classes of earlier eras: fewer arguments
