@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
 import time
 
 import smtpd_compat
@@ -119,6 +121,8 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     _smtpd_counted_in = 0
     _smtpd_count_again = 0.0
     _smtpd_sweep_again = 0.0
+    #: The process that opened the listening socket.
+    _smtpd_process = 0
 
     def __init__(
         self,
@@ -227,12 +231,37 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
             self.handle_error()
 
     def handle_accept(self) -> None:
-        """Take the connections that wait, each for `handle_accepted`."""
-        for _ in range(_ACCEPTS_PER_TURN):
+        """Take the connections that wait, each for `handle_accepted`.
+
+        One only, as asyncore does, where somebody could tell the difference.
+        """
+        for _ in range(_ACCEPTS_PER_TURN if self._smtpd_may_accept_more() else 1):
             pair = self.accept()
             if pair is None:
                 return
             self.handle_accepted(*pair)
+            if not self.accepting:
+                return
+
+    def _smtpd_may_accept_more(self) -> bool:
+        """Whether nobody can tell that `accept` is called more than once."""
+        return (
+            self._smtpd_never_blocks()
+            and is_asyncores(asyncore.dispatcher.accept)
+            and all(
+                getattr(getattr(self, name), "__func__", None) is method
+                for name, method in _ACCEPTING.items()
+            )
+        )
+
+    def _smtpd_never_blocks(self) -> bool:
+        """Whether `accept` may be called without a sign that somebody waits."""
+        sock = self.socket
+        return type(sock) is socket.socket and sock.gettimeout() == 0
+
+    def _smtpd_is_inherited(self) -> bool:
+        """Whether this is a child's copy of a server that its parent opened."""
+        return self._smtpd_process != os.getpid()
 
     def handle_accepted(self, conn: Any, addr: Any) -> None:
         """Open a channel for the client at *addr*."""
@@ -251,11 +280,11 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         A client too many is told 421 here, where servers with a ``handle_accept`` of
         their own come by too.
         """
-        for _ in range(_ACCEPTS_PER_TURN):
+        for _ in range(_ACCEPTS_PER_TURN if self._smtpd_never_blocks() else 1):
             try:
                 pair: tuple[Any, Any] | None = super().accept()
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
+                if error.errno not in _EXHAUSTED or self._smtpd_is_inherited():
                     raise
                 self._smtpd_accept_again = time.monotonic() + _EXHAUSTED_PAUSE
                 said = f"cannot accept, will try again: {error}"
@@ -276,11 +305,21 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         return True
 
     def handle_error(self) -> None:
-        """Log the exception, and go on listening."""
-        if is_asyncores(asyncore.dispatcher.handle_error):
-            log_caught(self, "keeping")
-        else:  # a patch, for all dispatchers
+        """Log the exception, and go on listening; but not in a child's copy.
+
+        That would take connections from the process that serves them.
+        """
+        if self._smtpd_is_inherited() or not is_asyncores(
+            asyncore.dispatcher.handle_error  # a patch, for all dispatchers
+        ):
             super().handle_error()
+        else:
+            log_caught(self, "keeping")
+
+    def add_channel(self, map: dict[int, Any] | None = None) -> None:
+        """Join the socket map."""
+        self._smtpd_process = os.getpid()
+        super().add_channel(map)
 
     def close(self) -> None:
         """Stop listening.
@@ -408,6 +447,13 @@ class _Sweeper:
 
     def close(self) -> None:
         self._map.pop(self.key(self._server), None)
+
+
+#: What takes a connection, as this package has it.
+_ACCEPTING = {
+    name: getattr(SMTPServer, name)
+    for name in ("accept", "handle_accept", "handle_accepted", "readable")
+}
 
 
 def _refuse(conn: Any, reply: bytes) -> None:
