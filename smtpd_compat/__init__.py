@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from ._commandline import parseargs as parseargs
     from ._commandline import usage as usage
     from ._debugging import DebuggingServer as DebuggingServer
-    from ._eras._calls import install_as_smtpd as install_as_smtpd
+    from ._eras._old_name import install_as_smtpd as install_as_smtpd
     from ._loop import loop as loop
     from ._relays._mailman import MailmanProxy as MailmanProxy
     from ._relays._pure import PureProxy as PureProxy
@@ -117,7 +117,7 @@ _LOADED_WHEN_ASKED_FOR = {
     "DebuggingServer": "._debugging",
     "PureProxy": "._relays._pure",
     "MailmanProxy": "._relays._mailman",
-    "install_as_smtpd": "._eras._calls",
+    "install_as_smtpd": "._eras._old_name",
     "loop": "._loop",
     "Options": "._commandline",
     "parseargs": "._commandline",

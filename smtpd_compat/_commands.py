@@ -271,13 +271,17 @@ class Commands:
         except AddressError:
             return "", arg
 
-    def _getparams(self, params: Sequence[str]) -> dict[str, str | bool] | None:
+    def _getparams(self, params: Sequence[str] | str) -> dict[str, str | bool] | None:
         """Parameters by keyword; the value is True where none stands.
+
+        :param params: a list; or what stands after the mailbox, as in 3.3 and 3.4.
 
         None if one has a keyword that is not alphanumeric, or ``=`` and no value
         (RFC 5321, 4.1.2: esmtp-param).
         """
         parsed: dict[str, str | bool] = {}
+        if isinstance(params, str):
+            params = params.split()
         for param in params:
             keyword, equals, value = param.partition("=")
             if not keyword.isalnum() or (equals and not value):

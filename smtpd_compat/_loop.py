@@ -113,16 +113,6 @@ def interrupt() -> None:
     _of_thread.is_interrupted = True
 
 
-def _leave_selectors_to_the_parent() -> None:
-    """In a forked child that stays in the loop: epoll is one for both."""
-    for poller in _of_thread.pollers.values():
-        poller._start_afresh()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_selectors_to_the_parent)
-
-
 class _Poller:
     """What a selector watches for the dispatchers in a socket map."""
 

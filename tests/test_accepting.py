@@ -25,9 +25,7 @@ pytestmark = pytest.mark.usefixtures("heard")
 def waiting(stage: Stage, count: int) -> Iterator[list[Client]]:
     """Clients whose connections wait to be accepted."""
     with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(Client(address(stage.server))) for _ in range(count)
-        ]
+        yield [stack.enter_context(Client(address(stage.server))) for _ in range(count)]
 
 
 def hear_all(stage: Stage, clients: list[Client]) -> None:

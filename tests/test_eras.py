@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import itertools
 import os
 import pathlib
@@ -112,6 +113,44 @@ def test_decorated_handler_of_four_arguments_is_told_of_at_its_own_line() -> Non
     assert program.printed == said + said
     assert_advised(program, ("@logged", FOUR))
     assert "__main__.Server.process_message" in program.warnings[0][2]
+
+
+def test_message_that_a_handler_with_keywords_takes_for_text() -> None:
+    with running("text_with_keywords") as program:
+        send(program.address)
+        send(program.address)
+    assert program.printed == ["ann@example.com: greetings"] * 2
+    assert_advised(program, ("def process_message(self, ", "the message for str"))
+
+
+def test_message_that_a_handler_of_four_arguments_takes_for_octets() -> None:
+    with running("octets") as program:
+        send(program.address)
+        send(program.address)
+    digest = hashlib.md5(MESSAGE.replace(b"\r\n", b"\n")).hexdigest()
+    assert program.printed == [f"ann@example.com {digest}"] * 2
+    assert_advised(
+        program, HANDLER, ("def process_message(self, ", "the message for bytes")
+    )
+
+
+def test_accept_of_ones_own_that_knows_that_somebody_waits() -> None:
+    with running("own_accept") as program:
+        send(program.address)
+        send(program.address)
+    said = ["connection %d from 127.0.0.1", "mail from ann@example.com"]
+    assert program.printed == [said[0] % 1, said[1], said[0] % 2, said[1]]
+    assert_advised(program, HANDLER)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_process_for_each_client() -> None:
+    with running("process_for_each") as program:
+        for _ in range(3):
+            with Client(program.address) as client:  # leaves without QUIT
+                assert client.reply().startswith(b"220 ")
+            send(program.address)
+    assert program.printed == ["mail from ann@example.com"] * 3
 
 
 def test_empty_host_is_every_interface() -> None:

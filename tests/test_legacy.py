@@ -613,3 +613,67 @@ def test_install_as_smtpd_refuses_when_the_standard_librarys_was_imported() -> N
     ended = run("import smtpd, smtpd_compat; smtpd_compat.install_as_smtpd()")
     assert ended.returncode == 1
     assert "ImportError: cannot install smtpd_compat as smtpd" in ended.stderr
+
+
+TAKEN_OUT = """
+import smtpd_compat, sys, types
+smtpd_compat.install_as_smtpd()
+import smtpd
+first = smtpd
+"""
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "del sys.modules['smtpd']; import smtpd",
+        "del sys.modules['smtpd']; from smtpd import SMTPServer",
+        "import importlib\ndel sys.modules['smtpd']; importlib.import_module('smtpd')",
+        "before = dict(sys.modules); del before['smtpd']\n"
+        "sys.modules.clear(); sys.modules.update(before); __import__('smtpd')",
+        "smtpd_compat.install_as_smtpd(); del sys.modules['smtpd']; import smtpd",
+    ],
+)
+def test_the_old_name_is_found_again_after_it_was_taken_out(again: str) -> None:
+    ended = run(
+        TAKEN_OUT + again + "\n"
+        "smtpd = sys.modules['smtpd']\n"
+        "print(smtpd is first, smtpd.__name__, smtpd.__spec__.name)\n"
+        "print(sum(type(f).__qualname__ == '_Finder' for f in sys.meta_path))\n"
+    )
+    said = ["True", "smtpd_compat", "smtpd_compat", "1"]
+    assert ended.stdout.split() == said, ended.stderr
+
+
+def test_the_old_name_is_that_of_a_package_that_was_imported_anew() -> None:
+    ended = run(
+        TAKEN_OUT + "for name in ('smtpd', 'smtpd_compat'): del sys.modules[name]\n"
+        "import smtpd\n"
+        "import smtpd_compat\n"
+        "print(smtpd is smtpd_compat, smtpd is first)\n"
+        "smtpd_compat.install_as_smtpd()\n"
+        "sys.modules['smtpd'] = first\n"
+        "smtpd_compat.install_as_smtpd()\n"
+        "print(sys.modules['smtpd'] is smtpd_compat)\n"
+        "print(issubclass(smtpd.PureProxy, smtpd_compat.SMTPServer))\n"
+    )
+    assert ended.stdout.split() == ["True", "False", "True", "True"], ended.stderr
+
+
+def test_other_names_are_found_as_before() -> None:
+    ended = run(
+        TAKEN_OUT + "import wave, importlib.util\n"
+        "print(wave.__name__, importlib.util.find_spec('smtpd_none'))\n"
+        "try: import smtpd_none\n"
+        "except ImportError as error: print(error.name)\n"
+    )
+    assert ended.stdout.split() == ["wave", "None", "smtpd_none"], ended.stderr
+
+
+def test_getparams_of_3_3_is_given_one_string() -> None:
+    getparams = smtpd_compat.SMTPChannel._getparams
+    channel: Any = None
+    assert getparams(channel, "SIZE=10 X") == {"SIZE": "10", "X": True}
+    assert getparams(channel, ["SIZE=10", "X"]) == {"SIZE": "10", "X": True}
+    assert getparams(channel, "") == getparams(channel, []) == {}
+    assert getparams(channel, "SIZE=") is None

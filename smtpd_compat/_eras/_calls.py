@@ -6,7 +6,6 @@ pays one look-up; the author hears of it in one DeprecationWarning.
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from types import MethodType
 
@@ -293,22 +292,3 @@ def greeted_silently(channel: SMTPChannel, verb: str) -> None:
 def pushed_bytes(channel: SMTPChannel) -> None:
     """A reply given as a byte string, as in 2.7."""
     warn_at(type(channel), "%s pushes a reply as bytes; push it as str")
-
-
-# Under the old name
-
-
-def install_as_smtpd() -> None:
-    """Let ``import smtpd`` find this package, for code that cannot be edited.
-
-    May be called again.
-
-    :raises ImportError: if another module has been imported as ``smtpd`` already.
-    """
-    present = sys.modules.get("smtpd") or smtpd_compat
-    if present is not smtpd_compat:
-        raise ImportError(
-            f"cannot install smtpd_compat as smtpd: {present!r} is imported already;"
-            " call install_as_smtpd() before anything imports smtpd"
-        )
-    sys.modules["smtpd"] = smtpd_compat

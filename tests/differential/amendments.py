@@ -256,6 +256,19 @@ class _BytesPushed(Rule):
         super().push(msg)
 
 
+class _ParametersInOneString(Rule):
+    """_getparams takes a string of them too, as in 3.3 and 3.4."""
+
+    row = "_getparams with a string"
+    number = 4
+
+    def _getparams(self, params: Any) -> Any:
+        if isinstance(params, str):
+            self.note(_ParametersInOneString)
+            params = params.split()
+        return super()._getparams(params)
+
+
 class _SilentGreeting(Rule):
     """A greeting that is accepted counts, also if the program does not note it."""
 
@@ -296,6 +309,7 @@ BELOW: tuple[type[Rule], ...] = (
     _OptionsReset,
     _LinesLeft,
     _OptionsExist,
+    _ParametersInOneString,
     _AfterQuit,
     _EmptyMessage,
 )

@@ -222,6 +222,17 @@ def _old(base: Any) -> Any:
     return Old
 
 
+def _parameters(base: Any) -> Any:
+    """Parameters as 3.3 and 3.4 had them parsed: in one string."""
+
+    class Parameters(base):  # type: ignore[misc]
+        def smtp_XDAT(self, arg: Any) -> None:
+            params = self._getparams((arg or "").upper())
+            self.push(f"250 {params!a}")
+
+    return Parameters
+
+
 def _small(base: Any) -> Any:
     """A line limit of its own."""
     return type("Small", (base,), {"command_size_limit": 80})
@@ -300,6 +311,7 @@ _CHANNELS: dict[str, Callable[[Any], Any]] = {
     "line feeds": _line_feeds,
     "silent": _silent,
     "old": _old,
+    "parameters": _parameters,
     "small": _small,
     "unlimited": _unlimited(0),
     "unlimited by None": _unlimited(None),

@@ -251,6 +251,7 @@ def _foreign(rng: random.Random) -> bytes:
             b"XDAT 3",
             b"XDAT 20",
             b"XDAT 0",
+            b"XDAT SIZE=1 X",
             b"XODD",
         )
     )

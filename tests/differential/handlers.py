@@ -130,6 +130,33 @@ class _FourArguments:
         return "250 from four arguments"
 
 
+class _Text:
+    """Takes keywords, and the message for text (3.5)."""
+
+    transcript: Transcript
+
+    def process_message(
+        self, peer: Any, mailfrom: str, rcpttos: list[str], data: Any, **kwargs: Any
+    ) -> str:
+        lines = data.split("\n")
+        self.transcript.messages.append(
+            repr((peer, mailfrom, rcpttos, lines, sorted(kwargs.items())))
+        )
+        return f"250 {len(lines)} lines"
+
+
+class _Octets:
+    """Takes four arguments, and the message for octets (2.7)."""
+
+    transcript: Transcript
+
+    def process_message(
+        self, peer: Any, mailfrom: str, rcpttos: list[str], data: Any
+    ) -> None:
+        octets = b"> " + data
+        self.transcript.messages.append(repr((peer, mailfrom, rcpttos, octets)))
+
+
 class _Unimplemented:
     pass
 
@@ -150,6 +177,8 @@ _BUNDLED = {"debugging": "DebuggingServer", "relays": "PureProxy"}
 _OTHER = {
     "options": _Options,
     "four arguments": _FourArguments,
+    "wants text": _Text,
+    "wants octets": _Octets,
     "unimplemented": _Unimplemented,
     "debugging": _Unimplemented,
     "relays": _Relays,

@@ -221,6 +221,13 @@ RULED: dict[str, tuple[Session, ...]] = {
         said(*TO_DATA, *MESSAGE, *AGAIN, handler="four arguments"),
         said(*TO_DATA, b"\xff", b".", handler="four arguments"),
     ),
+    "a handler's kind of message": tuple(
+        said(*TO_DATA, *MESSAGE, *AGAIN, handler=handler)
+        for handler in ("wants text", "wants octets")
+    ),
+    "_getparams with a string": (
+        said(HELLO, b"XDAT SIZE=1 BODY=7BIT", b"XDAT", channel="parameters"),
+    ),
     "a greeting that was not noted": (
         said(*TO_DATA, *MESSAGE, *AGAIN, channel="silent"),
         said(b"HELO", b"MAIL FROM:<a@b>", b"HELO x", *TO_DATA[1:], channel="silent"),

@@ -9,8 +9,9 @@ import re
 import sys
 from typing import Any
 
+from . import handlers
 from .sessions import Transcript
-from .survivals import Rule
+from .survivals import Rule, raised_in
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -29,6 +30,28 @@ class _FourArguments(Rule):
             text = args[3].decode("utf-8", "surrogateescape")
             return handler(*args[:3], text)
         return handler(*args, **kwargs)
+
+
+class _OtherKind(Rule):
+    """A handler whose kind of message is not that of its arguments gets its own."""
+
+    row = "a handler's kind of message"
+    number = 4
+
+    def process_message(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().process_message(*args, **kwargs)
+        except TypeError as error:
+            if not kwargs or raised_in(error).f_code.co_filename != handlers.__file__:
+                raise
+        handler = super(_FourArguments, self).process_message  # type: ignore[misc]
+        if "kwargs" not in inspect.signature(handler).parameters:
+            self.note(_FourArguments)
+            self.note(_OtherKind)
+            return handler(*args)
+        self.note(_OtherKind)
+        text = args[3].decode("utf-8", "surrogateescape")
+        return handler(*args[:3], text, **kwargs)
 
 
 class _EmptyPeer(Rule):
@@ -150,6 +173,7 @@ class Written:
 
 #: Of every server.
 OF_ALL: tuple[type[Rule], ...] = (
+    _OtherKind,
     _FourArguments,
     _EmptyPeer,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import sys
+from types import FrameType
 from typing import Any
 
 from . import channels, handlers
@@ -311,13 +312,18 @@ def _overridden(channel: Any) -> list[str]:
     return names
 
 
-def _is_programs(error: Exception) -> bool:
-    """Whether *error* comes from the program that the server is part of."""
+def raised_in(error: BaseException) -> FrameType:
+    """The frame in which *error* was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     assert trace is not None
-    code = trace.tb_frame.f_code
+    return trace.tb_frame
+
+
+def _is_programs(error: Exception) -> bool:
+    """Whether *error* comes from the program that the server is part of."""
+    code = raised_in(error).f_code
     if code.co_filename in (channels.__file__, handlers.__file__):
         return True
     return code.co_name in ("process_message", "push", "write")
