@@ -131,6 +131,7 @@ class SMTPChannel(
     #: What has been seen of a class's hooks, see `_text_hooks`.
     _smtpd_hooks_take_text = False
     _smtpd_hooks_took_bytes = False
+    _smtpd_old_name_is_text: bool | None = None
 
     def __init__(
         self,
@@ -246,6 +247,7 @@ class SMTPChannel(
     def found_terminator(self) -> None:
         """Run the command, or hand over the message, that has arrived."""
         session = self._smtpd
+        session.hook = None  # what is called from here on is none
         received: Any
         if session.text is not None:
             received = session.text.finish()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import types
+
 import pytest
 
 import smtpd_compat
 from tests.support.conversing import OK, TRANSACTION
 from tests.support.keeping import KeepsData, Server, deliver, serving_with
+from tests.support.mixing import WITH_TEXT
 from tests.support.serving import serving
 from tests.support.talking import connected, on_stage
 
@@ -254,3 +258,204 @@ def test_a_mistake_of_the_handler_is_not_the_hooks() -> None:
         assert deliver(client).startswith(b"451 ")
         assert deliver(client).startswith(b"451 ")
     assert server.messages == [b"Subject: x"] * 3
+
+
+# Hooks that look at a line by way of something else
+
+
+def conversation(channel: Any, server: Any = KeepsData) -> list[Any]:
+    """Hold two conversations; the messages that were kept."""
+    with serving_with(channel, server) as served:
+        for _ in range(2):
+            with connected(served) as client:
+                assert client.say(b"HELO me").startswith(b"250 ")
+                assert deliver(client) == b"250 OK\r\n"
+    return served.messages  # type: ignore[no-any-return]
+
+
+def lines_of(channel: Any) -> Any:
+    return channel.received_lines
+
+
+@pytest.mark.parametrize("name", WITH_TEXT)
+def test_hook_that_does_with_a_line_what_only_text_lets_it(name: str) -> None:
+    kinds: list[type] = []
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            line = lines_of(self)[0]
+            kinds.append(type(line))
+            WITH_TEXT[name](line)
+            super().found_terminator()
+
+    assert conversation(Channel) == [b"Subject: x"] * 2
+    assert kinds == [bytes] + [str] * 10
+
+
+def test_hook_that_looks_at_a_line_by_its_own_helpers() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        heard = ""
+
+        def found_terminator(self) -> None:
+            self.note()
+            super().found_terminator()
+
+        def note(self) -> None:
+            self.heard = self.heard + self.line()
+
+        def line(self) -> Any:
+            return self.received_lines[0]
+
+    assert conversation(Channel) == [b"Subject: x"] * 2
+
+
+def test_hook_that_calls_a_command_of_its_own_with_a_line() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            line = self.received_lines[0]
+            if line[:1] in ("X", b"X"):
+                self.received_lines = []
+                self.smtp_XSAY(line)
+            else:
+                super().found_terminator()
+
+        def smtp_XSAY(self, arg: Any) -> None:
+            self.push("250 " + arg.split(" ")[1])
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"XSAY hello") == b"250 hello\r\n"
+        assert client.say(b"XSAY again") == b"250 again\r\n"
+
+
+def test_collector_that_looks_at_what_it_gets_by_a_function() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def collect_incoming_data(self, data: Any) -> None:
+            re.match("HELO", data)
+            data.encode("utf-8")
+            super().collect_incoming_data(data)
+
+    assert conversation(Channel) == [b"Subject: x"] * 2
+
+
+def test_error_of_somebody_elses_code_that_a_hook_calls_with_something_else() -> None:
+    calls: list[Any] = []
+    library: Any = types.ModuleType("library")
+    exec("def audit(what):\n    return b'octets' + 'text'\n", vars(library))
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            calls.append(self.received_lines[0])
+            library.audit(len(calls))
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"NOOP").startswith(b"451 ")
+        assert client.say(b"NOOP").startswith(b"451 ")
+    assert calls == [b"NOOP"] * 2
+
+
+# Hooks that read a line by the name that it had when it was text
+
+
+class Compares(smtpd_compat.SMTPChannel):
+    """Fails never, and finds nothing in bytes."""
+
+    def found_terminator(self) -> None:
+        if self._SMTPChannel__line == ["XHELLO"]:
+            self.received_lines = []
+            self.push("250 hello")
+        else:
+            super().found_terminator()
+
+
+class Swallows(smtpd_compat.SMTPChannel):
+    """Catches what it fails on, and goes on without it."""
+
+    def found_terminator(self) -> None:
+        try:
+            line = "".join(self._SMTPChannel__line)
+        except Exception:
+            line = ""
+        if line.startswith("XHELLO"):
+            self._SMTPChannel__line = []
+            self.push("250 hello")
+        else:
+            super().found_terminator()
+
+
+class Collects(smtpd_compat.SMTPChannel):
+    """Collects by itself."""
+
+    def collect_incoming_data(self, data: Any) -> None:
+        self._SMTPChannel__line.append(data)
+
+    def found_terminator(self) -> None:
+        line = self._SMTPChannel__line
+        if line == ["XHELLO"]:
+            line[:] = []
+            self.push("250 hello")
+        else:
+            super().found_terminator()
+
+
+class ReadsLate(smtpd_compat.SMTPChannel):
+    """Reads no line before it has seen some."""
+
+    lines = 0
+
+    def found_terminator(self) -> None:
+        self.lines += 1
+        if self.lines > 1 and self._SMTPChannel__line == ["XHELLO"]:
+            self.received_lines = []
+            self.push("250 hello")
+        else:
+            super().found_terminator()
+
+
+@pytest.mark.parametrize("channel", [Compares, Swallows, Collects, ReadsLate])
+def test_hook_that_reads_a_line_by_its_old_name_gets_text(channel: Any) -> None:
+    Fresh = type(channel.__name__, (channel,), {})
+    assert conversation(Fresh) == [b"Subject: x"] * 2
+    with serving_with(Fresh) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"NOOP") == b"250 OK\r\n"
+                assert client.say(b"XHELLO") == b"250 hello\r\n"
+
+
+def test_hook_that_reads_a_line_by_its_old_name_and_knows_that_it_is_bytes() -> None:
+    """As of 3.6, when the names only warned."""
+    kinds: list[type] = []
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def collect_incoming_data(self, data: Any) -> None:
+            self._SMTPChannel__line.append(data)
+
+        def found_terminator(self) -> None:
+            kinds.extend({type(piece) for piece in self._SMTPChannel__line})
+            line = b"".join(self._SMTPChannel__line)
+            if line == b"XHELLO":
+                self.received_lines = []
+                self.push("250 hello")
+            else:
+                super().found_terminator()
+
+    assert conversation(Channel) == [b"Subject: x"] * 2
+    assert kinds == [str] + [bytes] * 10
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"XHELLO") == b"250 hello\r\n"
+
+
+def test_command_that_reads_a_line_by_its_old_name_changes_nothing() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def smtp_XLINE(self, arg: Any) -> None:
+            self.push(f"250 {self._SMTPChannel__line}")
+
+        def found_terminator(self) -> None:
+            kinds.append(type(self.received_lines[0]))
+            super().found_terminator()
+
+    kinds: list[type] = []
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"XLINE") == b"250 []\r\n"
+        assert client.say(b"XLINE") == b"250 []\r\n"
+    assert kinds == [bytes, bytes]

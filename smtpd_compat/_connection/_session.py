@@ -41,7 +41,7 @@ class Message:
 class Session(Stream):
     """What a channel keeps, and does, for its SMTP session."""
 
-    __slots__ = ("decoder", "text")
+    __slots__ = ("decoder", "hook", "text", "text_lists")
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +49,10 @@ class Session(Stream):
         self.text: MessageText | None = None
         #: Of the octets of a line, for hooks that take text.
         self.decoder: Any = None
+        #: The hook that is being run, if it is a subclass's own.
+        self.hook: Any = None
+        #: The lists whose bytes became text.
+        self.text_lists: list[list[Any]] = []
 
     # Pieces of input
 

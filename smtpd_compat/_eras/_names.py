@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from ._text_hooks import read_by_old_name
 from ._warnings import warn_here
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
-def _renamed(old: str, new: str) -> property:
+def _renamed(
+    old: str, new: str, is_read: Callable[[Any], None] | None = None
+) -> property:
     def getter(self: Any) -> Any:
         warn_here(
             f"Access to {old} attribute on SMTPChannel is deprecated,"
             f" use {new!r} instead"
         )
+        if is_read is not None:
+            is_read(self)
         return getattr(self, new)
 
     def setter(self: Any, value: Any) -> None:
@@ -30,7 +36,7 @@ class OldChannelNames:
     """The eleven private attributes of the channel up to 3.1, and its parser."""
 
     _SMTPChannel__server = _renamed("__server", "smtp_server")
-    _SMTPChannel__line = _renamed("__line", "received_lines")
+    _SMTPChannel__line = _renamed("__line", "received_lines", read_by_old_name)
     _SMTPChannel__state = _renamed("__state", "smtp_state")
     _SMTPChannel__greeting = _renamed("__greeting", "seen_greeting")
     _SMTPChannel__mailfrom = _renamed("__mailfrom", "mailfrom")

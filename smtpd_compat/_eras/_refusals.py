@@ -72,6 +72,7 @@ def blames(
     given: bytes | str,
     own: Iterable[str],
     called_by: str,
+    not_through: str | None = None,
 ) -> bool:
     """Whether *error*, which has been caught, says that *given* is of the wrong kind.
 
@@ -80,6 +81,7 @@ def blames(
 
     :param own: the modules of those who were given it.
     :param called_by: the module that gave it.
+    :param not_through: a package that calls others, which answer for themselves.
     """
     if not is_of_other_kind(error, type(given)):
         return False
@@ -89,6 +91,8 @@ def blames(
     modules = {*own, *map(_module, frames[:1])}
     is_about_it = was_own = True
     for frame in frames:
+        if _module(frame).partition(".")[0] == not_through:
+            return False
         is_own = _module(frame) in modules
         if is_own or was_own or not is_about_it:
             is_about_it = is_own or _was_called_with(frame, given)

@@ -1,21 +1,20 @@
 """The hooks of asynchat, called with bytes, or with text if they were written for it.
 
 What an overridden found_terminator or collect_incoming_data was written for is seen
-when it fails on bytes.  Then it is called again with text, and gets text from then on.
-All of its class does if no line of bytes has ever passed: otherwise the failure may be
+when it fails on bytes, or reads a line by a name of the time when lines were text.
+Then it is called again with text, and gets text from then on.  All of its class does if no line of bytes has ever passed: otherwise the failure may be
 a mistake in code of today, on a branch that few clients see.
 """
 
 from __future__ import annotations
 
 import codecs
-import re
 from functools import partial
 
 import smtpd_compat
 
 from .._connection._stream import WORKER
-from .._tracing import raised_in
+from ._refusals import blames
 from ._warnings import warn_of
 
 TYPE_CHECKING = bool()
@@ -24,17 +23,6 @@ if TYPE_CHECKING:
 
     from .._channel import SMTPChannel
     from .._connection._session import Session
-
-#: What Python says where bytes are used as a str is.
-_WANTS_TEXT = re.compile(
-    r"expected str instance, bytes found"
-    r"|can only concatenate str .*\"bytes\""
-    r"|can't concat str to bytes"
-    r"|a bytes-like object is required, not 'str'"
-    r"|must be bytes or a tuple of bytes, not str"
-    r"|should be integer or bytes-like object, not 'str'"
-    r"|cannot use a string pattern on a bytes-like object"
-)
 
 
 def call(
@@ -69,56 +57,112 @@ def _collect(session: Session, channel: Any, piece: bytes) -> None:
         channel.collect_incoming_data(decode(session, piece))
         return
     kept, counted = len(channel.received_lines), channel.num_bytes
+    session.hook = channel.collect_incoming_data
     try:
         channel.collect_incoming_data(piece)
-    except TypeError as error:
-        if not _fails_on_bytes(channel, error):
+    except (TypeError, AttributeError) as error:
+        if not _is_refused(channel, error, piece):
             raise
         del channel.received_lines[kept:]
         channel.num_bytes = counted
         channel.collect_incoming_data(decode(session, piece))
-        _give_text(channel, channel.collect_incoming_data)
+        _give_text(channel, session.hook)
+    finally:
+        session.hook = None
+    if channel._smtpd_hooks_take_text:  # since it has read a line by its old name
+        _decode_lists(session, channel)
 
 
 def _end(session: Session, channel: SMTPChannel) -> None:
     lines = channel.received_lines
+    session.hook = hook = channel.found_terminator
     try:
-        channel.found_terminator()
-    except TypeError as error:
-        if not _fails_on_bytes(channel, error):
+        hook()
+    except (TypeError, AttributeError) as error:
+        wanted = _wanted_kind(channel, error, lines)
+        if wanted is None:
             raise
         answered = session.last_pushed or session.hold is WORKER
         if not answered:
             channel.received_lines = lines
-        _decode_lists(channel)
+        if wanted is str:
+            _decode_lists(session, channel)
+        else:
+            _take_text_back(session, channel)
         if not answered:
             channel.found_terminator()
-        _give_text(channel, channel.found_terminator)
+        if wanted is str:
+            _give_text(channel, hook)
         return
+    finally:
+        session.hook = None
+        session.text_lists.clear()
     if not (channel._smtpd_hooks_took_bytes or channel._smtpd_hooks_take_text):
-        _remember(channel, "_smtpd_hooks_took_bytes")
+        _remember(channel, "_smtpd_hooks_took_bytes", True)
 
 
-def _fails_on_bytes(channel: SMTPChannel, error: TypeError) -> bool:
-    """Whether *error* was raised in a hook itself, not in what the hook calls."""
-    if channel._smtpd_hooks_take_text or not _WANTS_TEXT.search(str(error)):
-        return False
-    hook = raised_in(error).f_code.co_name
-    return hook in ("found_terminator", "collect_incoming_data")
+def read_by_old_name(channel: Any) -> None:
+    """Give text to a hook that reads ``_SMTPChannel__line``, of the time of text.
+
+    For it may never say that it wants text: it may compare, or swallow the exception.
+    One that says then that it wants bytes gets them again, for good.
+    """
+    session = channel.__dict__.get("_smtpd")
+    if session is None or session.hook is None or channel._smtpd_hooks_take_text:
+        return
+    if channel._smtpd_old_name_is_text is not False:
+        _remember(channel, "_smtpd_old_name_is_text", True)
+        _decode_lists(session, channel)
+        _give_text(channel, session.hook)
 
 
-def _decode_lists(channel: SMTPChannel) -> None:
+def _wanted_kind(channel: Any, error: BaseException, lines: list[Any]) -> type | None:
+    """What found_terminator wants, if *error* says that it is not what it was given."""
+    given = str if channel._smtpd_hooks_take_text else bytes
+    if given is str and not channel._smtpd_old_name_is_text:
+        return None
+    lists = [value for value in vars(channel).values() if isinstance(value, list)]
+    pieces = [p for pieces in [lines, *lists] for p in pieces if isinstance(p, given)]
+    if not _is_refused(channel, error, given().join(pieces)):  # type: ignore[arg-type]
+        return None
+    return bytes if given is str else str
+
+
+def _is_refused(channel: Any, error: BaseException, given: bytes | str) -> bool:
+    """Whether *error* says that a hook wants the other kind than *given*.
+
+    What our own hooks call in their turn fails for reasons of its own.
+    """
+    own = [cls.__module__ for cls in type(channel).__mro__]
+    package = smtpd_compat.__name__
+    return blames(error, given, own, called_by=__name__, not_through=package)
+
+
+def _decode_lists(session: Session, channel: Any) -> None:
     """Have text in received_lines, and where else a subclass keeps its lines."""
     for value in vars(channel).values():
-        if isinstance(value, list) and all(isinstance(v, bytes) for v in value):
+        if isinstance(value, list) and {*map(type, value)} == {bytes}:
             value[:] = [piece.decode("utf-8", "surrogateescape") for piece in value]
+            session.text_lists.append(value)
+
+
+def _take_text_back(session: Session, channel: Any) -> None:
+    for value in session.text_lists:
+        value[:] = [
+            piece.encode("utf-8", "surrogateescape") if isinstance(piece, str) else piece
+            for piece in value
+        ]
+    _remember(channel, "_smtpd_old_name_is_text", False)
+    _remember(channel, "_smtpd_hooks_take_text", False)
+    for name in (*_AS_TEXT, "_smtpd_hooks_take_text"):
+        vars(channel).pop(name, None)
 
 
 def _give_text(channel: SMTPChannel, hook: Any) -> None:
     if channel._smtpd_hooks_took_bytes or hook.__name__ in vars(channel):
         channel._smtpd_hooks_take_text = True
     else:
-        _remember(channel, "_smtpd_hooks_take_text")
+        _remember(channel, "_smtpd_hooks_take_text", True)
     keep_lines_as_text(channel)
     warn_of(
         hook,
@@ -127,18 +171,27 @@ def _give_text(channel: SMTPChannel, hook: Any) -> None:
     )
 
 
-def _remember(channel: SMTPChannel, finding: str) -> None:
+def _give_bytes(channel: Any) -> None:
+    """To a hook that reads a line by its old name, and knows that it is bytes."""
+    for value in vars(channel).values():
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            value[:] = [piece.encode("utf-8", "surrogateescape") for piece in value]
+    ...
+
+
+def _remember(channel: Any, finding: str, value: bool) -> None:
     """Keep what has been seen of the hooks; for the class, unless it is ours."""
     is_ours = type(channel).__module__ == smtpd_compat.__name__  # and was patched
-    setattr(channel if is_ours else type(channel), finding, True)
+    setattr(channel if is_ours else type(channel), finding, value)
+
+
+_AS_TEXT = {"_emptystring": "", "_linesep": "\r\n", "_dotsep": ".", "_newline": "\n"}
 
 
 def keep_lines_as_text(channel: SMTPChannel) -> None:
     """Have the channel's own hooks keep lines as text, as with *decode_data*."""
-    channel._emptystring = ""
-    channel._linesep = "\r\n"
-    channel._dotsep = "."
-    channel._newline = "\n"
+    for name, value in _AS_TEXT.items():
+        setattr(channel, name, value)
 
 
 def joined_lines(session: Session, channel: SMTPChannel) -> bytes | str:
