@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _END_OF_LINE = b"\r\n"
 
+#: What becomes of characters that the session cannot carry.
+_ESCAPES = "backslashreplace"
+
 #: The client is gone already; not a fault of ours.
 _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 
@@ -215,10 +218,12 @@ class SMTPChannel(
             line = bytes(msg) + _END_OF_LINE
         else:
             encoding = "utf-8" if self.require_SMTPUTF8 else "ascii"
-            line = (msg + "\r\n").encode(encoding, "backslashreplace")
+            line = (msg + "\r\n").encode(encoding, _ESCAPES)
         session = self._smtpd
         session.last_pushed = line
         if session.corked:
+            if session.watches:
+                session.look_for_greeting(self)
             self.producer_fifo.append(line)
         else:
             smtpd_compat.asynchat.async_chat.push(self, line)
@@ -291,7 +296,24 @@ class SMTPChannel(
 
     def initiate_send(self) -> None:
         """Send what waits, unless the turn is still gathering."""
-        self._smtpd.initiate_send(self)
+        session = self._smtpd
+        session.initiate_send(self)
+        if session.watches and session.last_pushed:
+            session.look_for_greeting(self)
+
+    def send(self, data: Any) -> int:
+        """Send octets as they are; or text, as in 2.7.
+
+        :returns: how many of them were taken.
+        """
+        if isinstance(data, str):
+            data = data.encode("utf-8" if self.require_SMTPUTF8 else "ascii", _ESCAPES)
+            session = self._smtpd
+            session.last_pushed = data
+            if session.watches:
+                session.look_for_greeting(self)
+            _calls.sent_text(self)
+        return asynchat.async_chat.send(self, data)
 
     def close_when_done(self) -> None:
         """Close once everything is sent; what the client still says is not heard."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 
+from ._eras._calls import takes_text
 from ._settings import setting
 from ._text._addresses import AddressError, parse_address
 from ._tracing import trace, tracing
@@ -19,6 +20,8 @@ TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from ._connection._session import Session
 
 #: What SIZE and SMTPUTF8 add to the longest MAIL command (RFC 1870, section 3;
 #: RFC 6531, section 3.4).
@@ -52,6 +55,7 @@ class Commands:
     data_size_limit: int | Any
     enable_SMTPUTF8: bool
     _decode_data: bool
+    _smtpd: Session
 
     # Documented in SMTPChannel
     seen_greeting: str
@@ -111,7 +115,7 @@ class Commands:
             if self.data_size_limit:
                 self.push(f"250-SIZE {self.data_size_limit}")
                 self.command_size_limits["MAIL"] += _SIZE_ADDS
-            if not self._decode_data:
+            if not self._decode_data and not _gets_text(self.smtp_server):
                 self.push("250-8BITMIME")
             if self.enable_SMTPUTF8:
                 self.push("250-SMTPUTF8")
@@ -139,6 +143,8 @@ class Commands:
 
     def smtp_MAIL(self, arg: Any) -> None:
         """Begin a transaction with its reverse-path (RFC 5321, 4.1.1.2)."""
+        if self._smtpd.accepted is not None:
+            self._smtpd.note_greeting(self)
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
             return
@@ -171,6 +177,8 @@ class Commands:
 
     def smtp_RCPT(self, arg: Any) -> None:
         """Add a recipient to the transaction (RFC 5321, 4.1.1.3)."""
+        if self._smtpd.accepted is not None:
+            self._smtpd.note_greeting(self)
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
             return
@@ -199,6 +207,8 @@ class Commands:
 
     def smtp_DATA(self, arg: Any) -> None:
         """Take what follows as the message, up to CRLF.CRLF (RFC 5321, 4.1.1.4)."""
+        if self._smtpd.accepted is not None:
+            self._smtpd.note_greeting(self)
         if not self.seen_greeting:
             self.push("503 Error: send HELO first")
         elif not self.rcpttos:
@@ -311,6 +321,12 @@ class Commands:
         if params:
             return "555 MAIL FROM parameters not recognized or not implemented"
         return None
+
+
+def _gets_text(server: Any) -> bool:
+    """Whether the handler of *server* gets messages as `str`."""
+    handler = getattr(server, "process_message", None)
+    return handler is not None and takes_text(handler)
 
 
 #: The names that Python has looked up before; one that is new takes it longer.

@@ -305,6 +305,62 @@ def test_overridden_ehlo_that_notes_no_greeting_and_added_auth() -> None:
     assert_advised(program, ("def smtp_EHLO(self, arg):", UNNOTED), HANDLER)
 
 
+def test_greeting_and_found_terminator_of_ones_own() -> None:
+    with running("own_terminator_and_ehlo", options=()) as program:
+        with smtp(program.address) as client:
+            client.ehlo("me")
+            assert client.docmd("NOOP") == (530, b"log in first")
+            client.login("ann", "secret")
+            client.sendmail(SENDER, RECIPIENTS, MESSAGE)
+        with smtp(program.address) as client:
+            client.login("eve", "secret")
+            client.sendmail(SENDER, RECIPIENTS, MESSAGE)
+    said = "%s sends for ann@example.com"
+    assert program.printed == [said % "ann", said % "eve"]
+    assert UNNOTED in str(advice(program))
+
+
+def test_line_that_is_read_by_its_old_name_is_text() -> None:
+    with running("line_by_old_name", options=()) as program:
+        for _ in range(2):
+            with smtp(program.address) as client:
+                client.ehlo("me")
+                client.sendmail(SENDER, RECIPIENTS, MESSAGE)
+    assert program.printed == ["greeted by me", "mail from ann@example.com"] * 2
+    told = [text for line, text in advice(program) if line.startswith("def found_te")]
+    assert len(told) == 1
+    assert TEXT in told[0]
+
+
+def test_lines_that_a_helper_looks_at_with_functions_of_re() -> None:
+    with running("patterns") as program:
+        send(program.address)
+        send(program.address)
+    said = ["a recipient", "a recipient", "mail from ann@example.com"]
+    assert program.printed == said * 2
+    assert_advised(program, HANDLER, ("def found_terminator(self):", TEXT))
+
+
+def test_extensions_that_an_ehlo_of_ones_own_announces() -> None:
+    with running("own_extensions") as program, smtp(program.address) as client:
+        client.sendmail(SENDER, RECIPIENTS, MESSAGE, ["BODY=8BITMIME"])
+    assert program.printed == ["mail from ann@example.com"]
+    assert program.warnings == []
+
+
+def test_replies_sent_as_text() -> None:
+    with running("send_text") as program, Client(program.address) as client:
+        client.reply()
+        assert client.say(b"HELO me") == b"250 pleased to meet me\r\n"
+        assert client.say(b"NOOP") == b"250 nothing done\r\n"
+        assert client.say(b"MAIL FROM:<a@b.c>") == b"250 OK\r\n"
+    assert_advised(
+        program,
+        ("self.send(", "__main__.Channel sends text"),
+        ("def smtp_HELO(self, arg):", UNNOTED),
+    )
+
+
 def test_overridden_found_terminator_that_joins_lines_as_text() -> None:
     with running("login_dialogue", options=()) as program:
         for _ in range(2):

@@ -267,7 +267,7 @@ def test_mistake_that_neither_kind_mends_is_tried_once() -> None:
 
     def handler(p: Any, m: Any, r: Any, data: Any, **kwargs: Any) -> None:
         calls.append(data)
-        b"octets" + "text"  # type: ignore[operator]
+        b"octets".join(["text"])  # type: ignore[list-item]
 
     for _ in range(2):
         with pytest.raises(TypeError):

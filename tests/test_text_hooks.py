@@ -220,7 +220,7 @@ def test_hook_of_today_with_a_mistake_goes_on_getting_bytes() -> None:
 
 
 def test_a_type_error_of_the_handler_is_not_the_hooks() -> None:
-    """The handler is called again with text; the hook is not, and goes on with bytes."""
+    """The handler is called again with text; the hook is not."""
     heard: list[Any] = []
 
     class Watched(smtpd_compat.SMTPChannel):

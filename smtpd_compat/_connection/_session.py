@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from .._commands import METHODS, escape_line_ends
-from .._eras import _calls, _text_hooks
+from .._eras import _calls, _greetings, _text_hooks
 from .._text._message import MessageText, decode_or_none, message_text
 from .._tracing import tracing
 from ._stream import WORKER, Stream
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._channel import SMTPChannel
-
-_GREETINGS = ("HELO", "EHLO")
 
 
 class Message:
@@ -41,7 +39,7 @@ class Message:
 class Session(Stream):
     """What a channel keeps, and does, for its SMTP session."""
 
-    __slots__ = ("decoder", "hook", "text", "text_lists")
+    __slots__ = ("accepted", "decoder", "hook", "text", "text_lists", "watches")
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +49,10 @@ class Session(Stream):
         self.decoder: Any = None
         #: The hook that is being run, if it is a subclass's own.
         self.hook: Any = None
+        #: Whether there may be greetings of a subclass's own.
+        self.watches = True
+        #: One that has been accepted, and is yet to be noted: its verb and argument.
+        self.accepted: tuple[str, str] | None = None
         #: The lists whose bytes became text.
         self.text_lists: list[list[Any]] = []
 
@@ -140,18 +142,37 @@ class Session(Stream):
         verb: str,
         arg: str | None,
     ) -> None:
-        """Run a command that is not of this package.
-
-        Up to 3.2 a greeting counted when it was accepted; it did not have to be noted.
-        """
+        """Run a command that is not of this package."""
         before = self.last_pushed
         method(arg)
-        if verb not in _GREETINGS or channel.seen_greeting:
+        said = self.last_pushed
+        if verb in _greetings.VERBS and said is not before and said.startswith(b"2"):
+            self.accepted = verb, arg or verb
+        if self.accepted is not None:
+            self.note_greeting(channel)
+
+    # Greetings of a subclass's own, however they come to be called
+
+    def look_for_greeting(self, channel: Any) -> None:
+        """See whether one of them says what is being pushed."""
+        if self.last_pushed.startswith(b"220 ") or (
+            channel.seen_greeting and channel.extended_smtp
+        ):
             return
-        if self.last_pushed is not before and self.last_pushed.startswith(b"2"):
-            _calls.greeted_silently(channel, verb)
-            channel.seen_greeting = arg or verb
-            channel.extended_smtp = verb == "EHLO"
+        greetings = _greetings.own_greetings(channel, self.stock)
+        if not greetings:
+            self.watches = False
+            return
+        found = _greetings.answering(greetings)
+        if found is not None:
+            self.accepted = found if self.last_pushed.startswith(b"2") else None
+
+    def note_greeting(self, channel: Any) -> None:
+        """Note one that was accepted, so that MAIL is."""
+        if self.accepted is not None:
+            verb, name = self.accepted
+            self.accepted = None
+            _greetings.note(channel, verb, name)
 
     # Messages
 

@@ -318,7 +318,8 @@ class Stream:
                 pieces.append(unsent.popleft())
             output = b"".join(pieces)
         try:
-            sent = channel.send(output)
+            # One of a subclass's own may return None for nothing, as asynchat lets it.
+            sent = channel.send(output) or 0
         except OSError:
             channel.handle_error()
             return False

@@ -42,7 +42,7 @@ _HANDLER_CALLS = Arguments(
 )
 
 #: By what a handler failed on: how to tell its author.
-_WRONG_KIND = {
+_WRONG_KIND: dict[type, str] = {
     bytes: "%s takes the message for str, as up to Python 3.5, and gets it so; it is"
     " bytes since 3.6, so decode it, or give the server decode_data=True",
     str: "%s takes the message for bytes without mail_options and rcpt_options, and"
@@ -280,13 +280,9 @@ def every_interface(cls: type) -> None:
     )
 
 
-def greeted_silently(channel: SMTPChannel, verb: str) -> None:
-    """An overridden HELO or EHLO that up to 3.2 did not have to note the greeting."""
-    warn_of(
-        getattr(channel, "smtp_" + verb),
-        "%s accepts a greeting and does not note it; set self.seen_greeting, and for"
-        " EHLO self.extended_smtp",
-    )
+def sent_text(channel: SMTPChannel) -> None:
+    """Octets given as text, as in 2.7."""
+    warn_at(type(channel), "%s sends text; send bytes, or push a reply as str")
 
 
 def pushed_bytes(channel: SMTPChannel) -> None:

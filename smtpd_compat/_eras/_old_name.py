@@ -54,7 +54,7 @@ class _Finder:
 
 
 class _Loader:
-    """Loads nothing: the package is what it was, or is imported anew by its own name."""
+    """Loads nothing but the package, by its own name, if it was taken out too."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = import_module(_NAME)

@@ -2,8 +2,9 @@
 
 What an overridden found_terminator or collect_incoming_data was written for is seen
 when it fails on bytes, or reads a line by a name of the time when lines were text.
-Then it is called again with text, and gets text from then on.  All of its class does if no line of bytes has ever passed: otherwise the failure may be
-a mistake in code of today, on a branch that few clients see.
+Then it is called again with text, and gets text from then on.  All of its class does if
+no line of bytes has ever passed: otherwise the failure may be a mistake in code of
+today, on a branch that few clients see.
 """
 
 from __future__ import annotations
@@ -91,12 +92,14 @@ def _end(session: Session, channel: SMTPChannel) -> None:
             _take_text_back(session, channel)
         if not answered:
             channel.found_terminator()
+        session.note_greeting(channel)
         if wanted is str:
             _give_text(channel, hook)
         return
     finally:
         session.hook = None
         session.text_lists.clear()
+    session.note_greeting(channel)
     if not (channel._smtpd_hooks_took_bytes or channel._smtpd_hooks_take_text):
         _remember(channel, "_smtpd_hooks_took_bytes", True)
 
@@ -140,7 +143,10 @@ def _is_refused(channel: Any, error: BaseException, given: bytes | str) -> bool:
 
 def _decode_lists(session: Session, channel: Any) -> None:
     """Have text in received_lines, and where else a subclass keeps its lines."""
-    for value in vars(channel).values():
+    line = b"".join(p for p in channel.received_lines if isinstance(p, bytes))
+    for name, value in list(vars(channel).items()):
+        if isinstance(value, bytes) and value and value in line:
+            setattr(channel, name, value.decode("utf-8", "surrogateescape"))
         if isinstance(value, list) and {*map(type, value)} == {bytes}:
             value[:] = [piece.decode("utf-8", "surrogateescape") for piece in value]
             session.text_lists.append(value)
@@ -148,10 +154,9 @@ def _decode_lists(session: Session, channel: Any) -> None:
 
 def _take_text_back(session: Session, channel: Any) -> None:
     for value in session.text_lists:
-        value[:] = [
-            piece.encode("utf-8", "surrogateescape") if isinstance(piece, str) else piece
-            for piece in value
-        ]
+        for index, piece in enumerate(value):
+            if isinstance(piece, str):
+                value[index] = piece.encode("utf-8", "surrogateescape")
     _remember(channel, "_smtpd_old_name_is_text", False)
     _remember(channel, "_smtpd_hooks_take_text", False)
     for name in (*_AS_TEXT, "_smtpd_hooks_take_text"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import mailboxes
+from . import handlers, mailboxes
 from .survivals import (
     AddressDies,
     CommandNotUtf8,
@@ -269,6 +269,53 @@ class _ParametersInOneString(Rule):
         return super()._getparams(params)
 
 
+class _NoEightBit(Rule):
+    """8BITMIME is not offered where the handler gets text, as with decode_data."""
+
+    row = "8BITMIME where the handler gets text"
+    number = 4
+
+    def push(self, msg: Any) -> None:
+        handler = isinstance(self.smtp_server, handlers.WITHOUT_OPTIONS)
+        if msg == "250-8BITMIME" and handler:
+            self.note(_NoEightBit)
+        else:
+            super().push(msg)
+
+
+class _TextSent(Rule):
+    """send takes text, as in 2.7."""
+
+    row = "send with str"
+    number = 4
+
+    def send(self, data: Any) -> Any:
+        if isinstance(data, str):
+            self.note(_TextSent)
+            data = data.encode("ascii", "backslashreplace")
+        return super().send(data)
+
+
+class _OwnGreetingExtends(Rule):
+    """After an EHLO of a program's own that was accepted, MAIL takes parameters."""
+
+    row = "parameters after an EHLO of one's own"
+    number = 4
+
+    _answer: Any = ""
+
+    def smtp_EHLO(self, arg: Any) -> None:
+        self._answer = ""
+        super().smtp_EHLO(arg)
+        if self.seen_greeting and not self.extended_smtp and self._answer[:1] == "2":
+            self.note(_OwnGreetingExtends)
+            self.extended_smtp = True
+
+    def push(self, msg: Any) -> None:
+        self._answer = msg
+        super().push(msg)
+
+
 class _SilentGreeting(Rule):
     """A greeting that is accepted counts, also if the program does not note it."""
 
@@ -309,6 +356,7 @@ BELOW: tuple[type[Rule], ...] = (
     _OptionsReset,
     _LinesLeft,
     _OptionsExist,
+    _TextSent,
     _ParametersInOneString,
     _AfterQuit,
     _EmptyMessage,
@@ -329,5 +377,7 @@ ABOVE: tuple[type[Rule], ...] = (
     NoLimit,
     _EchoedLineEnds,
     _TooMuchMail,
+    _NoEightBit,
+    _OwnGreetingExtends,
     _SilentGreeting,
 )

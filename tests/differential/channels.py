@@ -200,6 +200,49 @@ def _silent(base: Any) -> Any:
     return Silent
 
 
+def _greets(base: Any) -> Any:
+    """An EHLO of its own, which notes the greeting and offers parameters."""
+
+    class Greets(base):  # type: ignore[misc]
+        def smtp_EHLO(self, arg: Any) -> None:
+            if not arg:
+                self.push("501 hello who?")
+                return
+            self.push("250-hello")
+            self.push("250 SIZE")
+            self.seen_greeting = arg
+
+        def smtp_NOOP(self, arg: Any) -> None:
+            self.send("250 Ok\r\n")
+
+    return Greets
+
+
+def _dispatches(base: Any) -> Any:
+    """Calls the commands by itself, and notes no greeting."""
+
+    class Dispatches(_silent(base)):  # type: ignore[misc]
+        received_lines: list[Any]
+
+        def found_terminator(self) -> None:
+            if self.smtp_state != self.COMMAND:
+                super().found_terminator()
+                return
+            line = self._emptystring.join(self.received_lines)
+            if isinstance(line, bytes):
+                line = line.decode("latin-1")
+            self.received_lines = []
+            self.num_bytes = 0
+            verb, _, arg = line.partition(" ")
+            method = getattr(self, "smtp_" + verb.upper(), None)
+            if method is None:
+                self.push("500 what?")
+            else:
+                method(arg or None)
+
+    return Dispatches
+
+
 def _old(base: Any) -> Any:
     """Overridden commands as they were written for 3.1 and earlier."""
 
@@ -310,6 +353,8 @@ _CHANNELS: dict[str, Callable[[Any], Any]] = {
     "chunks": _chunks,
     "line feeds": _line_feeds,
     "silent": _silent,
+    "greets": _greets,
+    "dispatches": _dispatches,
     "old": _old,
     "parameters": _parameters,
     "small": _small,

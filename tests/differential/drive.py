@@ -108,6 +108,7 @@ class Bench:
         self._amended_server = server
         self._amended_stream = stream
         self._servers: dict[str, Any] = {}
+        self._server_classes: dict[str, Any] = {}
         self._channels: dict[str, Any] = {}
         self._map: dict[int, Any] = {}
         self._stack = contextlib.ExitStack()
@@ -155,6 +156,11 @@ class Bench:
             # It is never asked to accept; the map is for the channels.
             self._map.clear()
             self._servers[session.handler] = server
+            self._server_classes[session.handler] = cls
+        if session.handler in handlers.TRIED_OUT:
+            # Of a new class nobody knows yet what it takes.
+            cls = self._server_classes[session.handler]
+            server.__class__ = type(cls.__name__, (cls,), {})
         channel = self._channels.get(session.channel)
         if channel is None:
             channel = self._amended_channel(

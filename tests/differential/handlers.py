@@ -186,6 +186,12 @@ _OTHER = {
 
 HANDLERS = tuple(_ANSWERS) + tuple(_OTHER)
 
+#: Those whose first message tells what they take.
+TRIED_OUT = ("wants text", "wants octets")
+
+#: Those that do not take ``mail_options``, so that their message is text at first.
+WITHOUT_OPTIONS = (_FourArguments, _Octets)
+
 
 def server_class(kind: str, module: Any) -> Any:
     """The server of *module* with the handler called *kind*."""

@@ -228,7 +228,18 @@ RULED: dict[str, tuple[Session, ...]] = {
     "_getparams with a string": (
         said(HELLO, b"XDAT SIZE=1 BODY=7BIT", b"XDAT", channel="parameters"),
     ),
+    "8BITMIME where the handler gets text": tuple(
+        said(HELLO, b"MAIL FROM:<a@b> BODY=8BITMIME", handler=handler)
+        for handler in ("four arguments", "wants octets")
+    ),
+    "send with str": (said(b"NOOP", b"NOOP", channel="greets"),),
+    "parameters after an EHLO of one's own": (
+        said(HELLO, b"MAIL FROM:<a@b> SIZE=1 BODY=8BITMIME", channel="greets"),
+        said(b"EHLO", HELLO, b"MAIL FROM:<a@b> X=1", channel="greets"),
+    ),
     "a greeting that was not noted": (
+        said(*TO_DATA, *MESSAGE, *AGAIN, channel="dispatches"),
+        said(b"MAIL FROM:<a@b>", b"HELO", b"HELO x", *TO_DATA, channel="dispatches"),
         said(*TO_DATA, *MESSAGE, *AGAIN, channel="silent"),
         said(b"HELO", b"MAIL FROM:<a@b>", b"HELO x", *TO_DATA[1:], channel="silent"),
     ),

@@ -24,10 +24,15 @@ BEFORE_MAIL = {
     "getsockname": ["XPEER"],
     "login_dialogue": ["AUTH LOGIN", "YW5u", "c2VjcmV0"],
     "own_ehlo": ["AUTH PLAIN AGFubgBzZWNyZXQ="],
+    "own_terminator_and_ehlo": ["AUTH PLAIN AGFubgBzZWNyZXQ="],
     "push_bytes": ["XVERSION"],
+    "send_text": ["NOOP"],
     "text_dialogue": ["XSUM 20 and 22"],
     "three_argument_channel": ["NOOP"],
 }
+
+#: Its client gives parameters with MAIL.
+GIVES_PARAMETERS = ("own_extensions",)
 
 #: Its second client finds nobody, and that is meant so.
 ENDS_AFTER_ONE = ("listen_and_close",)
@@ -41,6 +46,7 @@ _CAUGHT = re.compile(r"closing channel <(\S+) .*\(<class '(\w+)'>:(.*?) \[/", re
 def talk(name: str, address: Any) -> str:
     """Send a mail; say how it went."""
     step = "the connection"
+    options = ["BODY=8BITMIME"] if name in GIVES_PARAMETERS else []
     try:
         with smtplib.SMTP(*address, timeout=5) as client:
             step = "the greeting"
@@ -54,7 +60,7 @@ def talk(name: str, address: Any) -> str:
                 if code >= 400:
                     return f"{code} for {step}"
             for step, say in (
-                ("MAIL", lambda: client.mail("ann@example.com")),
+                ("MAIL", lambda: client.mail("ann@example.com", options)),
                 ("RCPT", lambda: client.rcpt("bob@example.com")),
                 ("the message", lambda: client.data(MESSAGE)),
             ):
