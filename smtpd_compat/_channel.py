@@ -222,8 +222,6 @@ class SMTPChannel(
         session = self._smtpd
         session.last_pushed = line
         if session.corked:
-            if session.watches:
-                session.look_for_greeting(self)
             self.producer_fifo.append(line)
         else:
             smtpd_compat.asynchat.async_chat.push(self, line)

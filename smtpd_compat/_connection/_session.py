@@ -155,13 +155,11 @@ class Session(Stream):
 
     def look_for_greeting(self, channel: Any) -> None:
         """See whether one of them says what is being pushed."""
-        if self.last_pushed.startswith(b"220 ") or (
-            channel.seen_greeting and channel.extended_smtp
-        ):
-            return
+        if self.last_pushed.startswith(b"220 "):
+            return  # the banner: a subclass's __init__ may not be over
         greetings = _greetings.own_greetings(channel, self.stock)
-        if not greetings:
-            self.watches = False
+        self.watches = bool(greetings)
+        if not greetings or (channel.seen_greeting and channel.extended_smtp):
             return
         found = _greetings.answering(greetings)
         if found is not None:

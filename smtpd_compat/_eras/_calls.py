@@ -52,6 +52,8 @@ _WRONG_KIND: dict[type, str] = {
 
 def takes_text(handler: Any) -> bool:
     """Whether *handler*, a ``process_message``, gets the message as `str`."""
+    if type(handler) is MethodType and is_current(handler):
+        return False
     return (KINDS.get(handler) or _kind_by_arguments(handler)) is str
 
 

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 #: LHLO is the EHLO of LMTP (RFC 2033); here all LHLOs are a program's own.
 VERBS = ("HELO", "EHLO", "LHLO")
+_NAMES = tuple((verb, "smtp_" + verb) for verb in VERBS)
 
 
 def own_greetings(channel: Any, stock: Container[Any]) -> dict[str, Any]:
     """The greetings of *channel* that are not ours, by verb."""
     found = {}
-    for verb in VERBS:
-        name = "smtp_" + verb
+    own, cls = vars(channel), type(channel)
+    for verb, name in _NAMES:
         # Asks no __getattr__, which may need what is not there yet.
-        method = vars(channel).get(name) or getattr(type(channel), name, None)
-        if method is not None and not (
-            isinstance(method, FunctionType) and method in stock
-        ):
-            found[verb] = method
+        method = own.get(name) or getattr(cls, name, None)
+        if method is None or (type(method) is FunctionType and method in stock):
+            continue
+        found[verb] = method
     return found
 
 
