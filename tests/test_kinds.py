@@ -258,7 +258,7 @@ def test_error_of_somebody_elses_code_called_with_the_message(what: Any) -> None
         if isinstance(data, bytes):
             keeps.audit(what(data))
 
-    _calls.call_process_message(handler, ENVELOPE, b"Subject: x\n\n" + DATA, dict(OPTIONS))
+    give(handler, times=1, data=b"Subject: x\n\n" + DATA)
     assert [type(data) for data in calls] == [bytes, str]
 
 
@@ -300,7 +300,8 @@ def test_lists_that_the_first_call_changed_are_as_before() -> None:
 
     recipients = ["b@example.com"]
     options: dict[str, Any] = {"mail_options": ["SIZE=1"], "rcpt_options": []}
-    _calls.call_process_message(handler, ("peer", "a@example.com", recipients), DATA, options)
+    envelope = ("peer", "a@example.com", recipients)
+    _calls.call_process_message(handler, envelope, DATA, options)
     assert seen == [(["b@example.com"], ["SIZE=1"])] * 2
     assert recipients == ["b@example.com", "archive@example.com"]
 

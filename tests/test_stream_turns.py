@@ -287,6 +287,29 @@ def test_a_channel_with_a_broken_hook_does_not_hold_up_the_loop(hook: str) -> No
             assert stage.rest(client) in (b"", OK)
 
 
+@pytest.mark.parametrize("hook", ["found_terminator", "collect_incoming_data"])
+def test_with_hooks_of_ones_own_replies_leave_as_they_are_pushed(hook: str) -> None:
+    sent: list[bytes] = []
+
+    class Hooked(Channel):
+        def send(self, data: bytes) -> int:
+            sent.append(data)
+            return super().send(data)
+
+    ours = getattr(Channel, hook)
+    setattr(Hooked, hook, lambda self, *args: ours(self, *args))
+
+    class Serves(Server):
+        channel_class = Hooked
+
+    with on_stage(Serves) as stage, stage.connect() as client:
+        sent.clear()
+        client.send(b"HELO x\r\nNOOP\r\n")
+        stage.hear(client)
+        stage.hear(client)
+    assert sent == [b"250 mx.test\r\n", OK]
+
+
 # The end, as this side wants it
 
 
@@ -297,6 +320,20 @@ def test_nothing_after_quit_is_acted_on(after: bytes) -> None:
     with serving(Server) as server, connected(server) as client:
         client.send(b"HELO x\r\nQUIT\r\n" + after)
         assert client.rest() == b"250 mx.test\r\n221 Bye\r\n"
+    assert server.messages == []
+
+
+def test_nothing_after_a_plain_close_is_acted_on() -> None:
+    class Closes(Channel):
+        def smtp_XCLOSE(self, arg: Any) -> None:
+            self.close()
+
+    class Serves(Server):
+        channel_class = Closes
+
+    with serving(Serves) as server, connected(server) as client:
+        client.send(b"HELO x\r\nXCLOSE\r\n" + MESSAGE)
+        assert client.rest() == b"250 mx.test\r\n"
     assert server.messages == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import smtpd_compat
 from tests.support.conversing import OK, TRANSACTION
-from tests.support.keeping import KeepsData, Server, deliver, serving_with
+from tests.support.keeping import Channel, KeepsData, Server, deliver, serving_with
 from tests.support.mixing import WITH_TEXT
 from tests.support.serving import serving
 from tests.support.talking import connected, on_stage

@@ -102,7 +102,8 @@ def _hand_over_first(
         refusal = error
     else:
         KINDS.remember(handler, _kind_by_arguments(handler))
-        if _HANDLER_CALLS.plan(handler) is _HANDLER_CALLS.current and not is_opaque(handler):
+        plan = _HANDLER_CALLS.plan(handler)
+        if plan is _HANDLER_CALLS.current and not is_opaque(handler):
             remember_current(handler)
         return result
     for value, copy in zip(lists, copies):

@@ -8,7 +8,7 @@ from types import FunctionType
 from ._arguments import code_of
 from ._warnings import warn_of
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Container
     from types import CodeType, FrameType

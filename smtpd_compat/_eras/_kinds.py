@@ -6,7 +6,7 @@ import weakref
 from functools import partial
 from types import FunctionType, MethodType
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
     from typing import Any

@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec
 
 import smtpd_compat
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import traceback
 
-TYPE_CHECKING = False
+TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType

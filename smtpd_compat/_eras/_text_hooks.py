@@ -113,7 +113,9 @@ def read_by_old_name(channel: Any) -> None:
     session = channel.__dict__.get("_smtpd")
     if session is None or session.hook is None or channel._smtpd_hooks_take_text:
         return
-    if channel._smtpd_old_name_is_text is not False:
+    # A collector of its own may have decoded what it has kept there.
+    has_bytes = any(isinstance(piece, bytes) for piece in channel.received_lines)
+    if has_bytes and channel._smtpd_old_name_is_text is not False:
         _remember(channel, "_smtpd_old_name_is_text", True)
         _decode_lists(session, channel)
         _give_text(channel, session.hook)

@@ -273,6 +273,8 @@ def _parameters(base: Any) -> Any:
             params = self._getparams((arg or "").upper())
             self.push(f"250 {params!a}")
 
+        smtp_NOOP = smtp_VRFY = smtp_EXPN = smtp_XDAT
+
     return Parameters
 
 

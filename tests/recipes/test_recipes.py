@@ -516,6 +516,8 @@ def test_each_program_of_the_pages_is_run_by_a_test() -> None:
         path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py")
     )
     found = [b for b in blocks() if b.language == "python"]
+    # tests/test_kept_as_it_is.py reads that page by itself.
+    found = [b for b in found if b.page.name != "kept-as-it-is.md"]
     assert len(found) > 12
     for b in found:
         assert f'"{b.heading}"' in tests, b.heading
