@@ -349,8 +349,11 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         """A channel has closed, and given back its *descriptor*."""
         self._smtpd_accept_again = 0.0
         self._smtpd_opened().discard(descriptor)
-        if all(isinstance(entry, _Sweeper) for entry in self._map.values()):
-            self._map.clear()  # or asyncore would wait for what never comes
+        sweeper = _Sweeper.key(self)
+        if sweeper not in self._map:
+            return
+        if not self._smtpd_opened() and not self._smtpd_channels():
+            del self._map[sweeper]  # or asyncore would wait for what never comes
 
     def _smtpd_channels(self) -> list[Any]:
         return [

@@ -60,7 +60,12 @@ class Session(Stream):
 
     def take_piece(self, channel: SMTPChannel, piece: bytes, ends: bool) -> None:
         """Call the two hooks of asynchat; or do what they do, where nobody can tell."""
-        are_stock = self.has_stock_hooks(channel)
+        stock = self.stock
+        # As in has_stock_hooks, and written out, since it is asked for every command.
+        are_stock = (
+            getattr(channel.found_terminator, "__func__", None) in stock
+            and getattr(channel.collect_incoming_data, "__func__", None) in stock
+        )
         if (
             not ends
             or channel.received_lines
@@ -70,8 +75,7 @@ class Session(Stream):
         ):
             _text_hooks.call(self, channel, piece, ends, are_stock)
         elif channel.smtp_state == channel.COMMAND:
-            if channel.command_size_limit or channel.command_size_limits:
-                channel.num_bytes = len(piece)
+            channel.num_bytes = len(piece)
             self.run_command(channel, piece)
         elif channel.smtp_state == channel.DATA:
             if channel.data_size_limit:
@@ -116,12 +120,18 @@ class Session(Stream):
         verb = verb.upper()
         method = getattr(channel, METHODS.get(verb) or "smtp_" + verb, None)
         limit: int | None = channel.command_size_limit
+        # Where the greatest limit is 0, octets are not counted; one may be added below.
+        is_counted = limit or len(channel.command_size_limits)
         if channel.extended_smtp:
             limits = channel.command_size_limits
             # A verb of the client's own is not stored, or many would fill the memory.
             limit = limits[verb] if method else limits.copy()[verb]
-        # Where the greatest limit is 0, octets are not counted.
-        if limit is not None and size > limit and channel.max_command_size_limit:
+        if (
+            limit is not None
+            and size > limit
+            and is_counted
+            and channel.max_command_size_limit
+        ):
             channel.push("500 Error: line too long")
         elif not method:
             channel.push(
