@@ -88,6 +88,24 @@ def test_data_that_is_not_utf8_gets_554_with_decode_data(data: bytes) -> None:
     assert server.errors == []
 
 
+@pytest.mark.parametrize(
+    ("decode_data", "values"),
+    [(False, (b"", b"\r\n", ord("."), b"\n")), (True, ("", "\r\n", ".", "\n"))],
+)
+def test_a_channel_has_what_it_joins_and_splits_lines_with(
+    decode_data: bool, values: Any
+) -> None:
+    """Subclasses that handle lines themselves use these names, private as they are."""
+    with on_stage(Server, decode_data=decode_data) as stage, stage.connect():
+        (channel,) = stage.channels
+        assert values == (
+            channel._emptystring,
+            channel._linesep,
+            channel._dotsep,
+            channel._newline,
+        )
+
+
 def test_smtputf8_takes_addresses_and_sends_replies_in_utf8() -> None:
     with serving(Server, enable_SMTPUTF8=True) as server, connected(server) as client:
         for line in (

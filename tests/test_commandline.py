@@ -67,6 +67,7 @@ def test_debug_has_standard_error_traced_on(
         (["here:1", "there:2"], ("here", 1), ("there", 2)),
         (["[::1]:1", "[2001:db8::1]:2"], ("::1", 1), ("2001:db8::1", 2)),
         ([":1"], ("", 1), ("localhost", 25)),
+        (["odd]:1"], ("odd]", 1), ("localhost", 25)),
     ],
 )
 def test_hosts_and_ports_are_taken_apart(
@@ -89,6 +90,7 @@ def test_hosts_and_ports_are_taken_apart(
         (["here:1", "there"], "Bad remote spec: there"),
         (["here:1", "there:"], "Bad remote port: there:"),
         (["[::1]"], "Bad local port: [::1]"),
+        (["[here"], "Bad local spec: [here"),
         (["a:1", "b:2", "c:3"], "Invalid arguments: a:1, b:2, c:3"),
         (["-s", "ten"], "Invalid size: ten"),
     ],

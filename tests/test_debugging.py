@@ -77,6 +77,25 @@ def test_options_of_mail_are_printed_first(capsys: pytest.CaptureFixture[str]) -
     assert lines == ["mail options: ['BODY=8BITMIME']", "b'x'"]
 
 
+def test_options_of_recipients_are_printed_before_an_empty_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A subclass's channel may have some."""
+    server = smtpd_compat.DebuggingServer(("127.0.0.1", 0), None, map={})
+    options = {"mail_options": ["SIZE=1"], "rcpt_options": ["NOTIFY=NEVER"]}
+    server.process_message(("192.0.2.1", 25), "a@b", ["c@d"], b"x\n", **options)
+    server.close()
+    assert capsys.readouterr().out.split("\n") == [
+        FOLLOWS,
+        "mail options: ['SIZE=1']",
+        "rcpt options: ['NOTIFY=NEVER']",
+        "",
+        "b'x'",
+        END,
+        "",
+    ]
+
+
 def test_an_empty_message_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(smtpd_compat.DebuggingServer) as server:
         with connected(server) as client:

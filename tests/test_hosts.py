@@ -101,6 +101,16 @@ def test_the_family_of_a_socket_is_the_hosts(host: str, family: int) -> None:
     assert family_and_type((host, 0)) == (family, socket.SOCK_STREAM)
 
 
+@pytest.mark.parametrize("first", [socket.AF_INET, socket.AF_INET6])
+def test_of_several_addresses_of_a_host_the_first_counts(
+    first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = socket.AF_INET6 if first == socket.AF_INET else socket.AF_INET
+    found = [(family, socket.SOCK_STREAM, 6, "", ("", 0)) for family in (first, second)]
+    monkeypatch.setattr(smtpd_compat.socket, "getaddrinfo", lambda *_, **__: found)
+    assert family_and_type(("localhost", 0)) == (first, socket.SOCK_STREAM)
+
+
 def test_a_host_that_is_unknown_is_an_error() -> None:
     with pytest.raises(OSError):
         family_and_type(("no such host", 0))

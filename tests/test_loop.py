@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import selectors
 import socket
 import sys
@@ -515,6 +516,110 @@ def test_a_channel_class_with_a_readable_of_its_own_is_asked(loop: Any) -> None:
                 assert client.reply() == OK
 
 
+# Channels that change their minds without telling, so that they have to be asked
+
+
+class WritesAtItsTime(Channel):
+    holds_back = False
+
+    def writable(self) -> bool:
+        return not self.holds_back and super().writable()
+
+
+@LOOPS
+def test_a_channel_class_with_a_writable_of_its_own_is_asked(loop: Any) -> None:
+    class Serves(Server):
+        channel_class = WritesAtItsTime
+
+    def take_all() -> bytes:
+        with contextlib.suppress(BlockingIOError):
+            while client._receive():
+                pass
+        return client._unread[-2:]
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        client.socket.setblocking(False)
+        channel.holds_back = True
+        channel.push("250 " + "x" * 8_000_000)
+        stage.turn(2)
+        take_all()
+        stage.turn(2)
+        channel.holds_back = False
+        stage.until(lambda: take_all() == b"\r\n")
+
+
+class SendsInTurnsOfItsOwn(Channel):
+    may_send = False
+
+    def initiate_send(self) -> None:
+        if self.may_send:
+            super().initiate_send()
+
+    def handle_write(self) -> None:
+        self.may_send = True
+        super().handle_write()
+        self.may_send = False
+
+
+@LOOPS
+def test_a_channel_class_with_an_initiate_send_of_its_own_is_asked(loop: Any) -> None:
+    class Serves(Server):
+        channel_class = SendsInTurnsOfItsOwn
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        stage.turn(2)
+        (channel,) = stage.channels
+        channel.push("250 from elsewhere")
+        assert stage.hear(client) == b"250 from elsewhere\r\n"
+
+
+class ClosesWithoutAWord(Channel):
+    def close_when_done(self) -> None:
+        self.producer_fifo.append(None)
+
+
+@LOOPS
+def test_a_channel_class_with_a_close_when_done_of_its_own_is_asked(loop: Any) -> None:
+    class Serves(Server):
+        channel_class = ClosesWithoutAWord
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        stage.turn(2)
+        (channel,) = stage.channels
+        channel.close_when_done()
+        assert stage.rest(client) == b""
+
+
+class LeavesWithoutAWord(Channel):
+    def del_channel(self, map: Any = None) -> None:
+        asyncore.dispatcher.del_channel(self, map)
+
+
+@LOOPS
+def test_a_channel_class_with_a_del_channel_of_its_own_is_asked(loop: Any) -> None:
+    """New clients get the descriptors of those that leave, all in one turn."""
+
+    class Replaces(Server):
+        channel_class = LeavesWithoutAWord
+        those: Any = ()
+
+        def handle_accept(self) -> None:
+            for channel in self.those:
+                channel.close()
+            super().handle_accept()
+
+    with on_stage(Replaces, loop=loop) as stage, contextlib.ExitStack() as cleanup:
+        gone = [cleanup.enter_context(stage.connect()) for _ in range(2)]
+        stage.turn(2)
+        came = [cleanup.enter_context(Client(address(stage.server))) for _ in gone]
+        stage.server.those = stage.channels
+        for client in came:
+            assert stage.hear(client).startswith(b"220 ")
+        for client in came:
+            assert stage.say(client, b"NOOP") == OK
+
+
 @LOOPS
 def test_a_loop_may_go_on_where_another_was_left(loop: Any) -> None:
     with on_stage(Server, loop=loop) as stage, stage.connect() as client:
@@ -590,6 +695,36 @@ def test_a_child_that_holds_a_closed_connection_does_not_keep_the_loop_busy(
             os.close(write_end)
             os.close(read_end)
             os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_loop_that_may_wait_for_ever_goes_on_though_a_child_holds_what_closed() -> (
+    None
+):
+    """A dispatcher that is none of ours closes without a word to the loop."""
+    map: dict[int, Any] = {}
+    read_end, write_end = os.pipe()
+    with ear(map) as other, ear(map) as closes:
+        child = os.fork()
+        if not child:
+            closes.far_end.close()
+            os.close(write_end)
+            os.read(read_end, 1)  # until the parent closes its end
+            os._exit(0)
+        try:
+            closes.far_end.close()
+            smtpd_compat.loop(None, map=map, count=1)
+            assert list(map.values()) == [other]
+            smtpd_compat.loop(None, map=map, count=1)  # epoll reports it all the same
+            other.far_end.send(b"x")
+            smtpd_compat.loop(None, map=map, count=1)
+            assert other.heard == b"x"
+        finally:
+            os.close(write_end)
+            os.close(read_end)
+            os.waitpid(child, 0)
+    smtpd_compat.loop(map=map)
 
 
 def test_idle_clients_are_left_though_the_loop_may_wait_for_ever() -> None:
@@ -912,24 +1047,69 @@ def test_channels_may_be_closed_by_another_thread() -> None:
             assert escaped == []
 
 
-def test_a_loop_run_by_a_handler_serves_nobody_twice() -> None:
-    """What was ready in the outer loop may have been read in the inner one."""
+class Nests(Ear):
+    """What it does when it can *nests_in*, "reading" or "writing", is to run a loop."""
 
-    class Nests(Ear):
-        def handle_read(self) -> None:
-            super().handle_read()
-            smtpd_compat.loop(timeout=0, map=map, count=3)
+    def __init__(self, nests_in: str, map: dict[int, Any], errors: list[Any]) -> None:
+        self.nests_in = nests_in
+        self.errors = errors
+        super().__init__(map)
+        self.to_say = b"y"
 
-        def handle_error(self) -> None:
-            errors.append(sys.exc_info()[1])
+    def handle_read(self) -> None:
+        super().handle_read()
+        self.run_a_loop("reading")
 
+    def handle_write(self) -> None:
+        assert self.to_say, "it has nothing to say, and did not ask"
+        super().handle_write()
+        self.run_a_loop("writing")
+
+    def run_a_loop(self, what: str) -> None:
+        if what == self.nests_in:
+            smtpd_compat.loop(timeout=0, map=self._map, count=3)
+
+    def handle_error(self) -> None:
+        self.errors.append(sys.exc_info()[1])
+
+
+@pytest.mark.parametrize("nests_in", ["reading", "writing"])
+def test_a_loop_run_by_a_handler_serves_nobody_twice(nests_in: str) -> None:
+    """What was ready in the outer loop may have been served in the inner one."""
     map: dict[int, Any] = {}
     errors: list[Any] = []
     with contextlib.ExitStack() as cleanup:
-        nesting = [cleanup.enter_context(contextlib.closing(Nests(map))) for _ in "abc"]
+        nesting = [
+            cleanup.enter_context(contextlib.closing(Nests(nests_in, map, errors)))
+            for _ in "abc"
+        ]
         for each in nesting:
             each.far_end.send(b"x")
         smtpd_compat.loop(timeout=0, map=map, count=2)
         assert [each.heard for each in nesting] == [b"x"] * 3
+        assert [each.far_end.recv(9) for each in nesting] == [b"y"] * 3
     assert errors == []
     smtpd_compat.loop(map=map)
+
+
+@LOOPS
+def test_of_two_that_close_each_other_in_one_turn_one_is_left(loop: Any) -> None:
+    class ClosesOthers(Channel):
+        def smtp_XALONE(self, arg: Any) -> None:
+            for channel in stage.channels:
+                if channel is not self:
+                    channel.close()
+            self.push("250 alone")
+
+    class Serves(Server):
+        channel_class = ClosesOthers
+
+    with on_stage(Serves, loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            for each, channel in zip((client, other), stage.channels):
+                each.send(b"XALONE\r\n")
+                select.select([channel.socket], [], [], PATIENCE)
+            stage.turn()
+            assert len(stage.channels) == 1
+            assert sorted([client.reply(), other.reply()]) == [b"", b"250 alone\r\n"]
+        assert stage.server.errors == []

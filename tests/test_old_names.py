@@ -101,6 +101,35 @@ def test_socket_methods_of_2_x_are_the_dispatchers_with_a_warning_at_the_line(
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "connect_ex",
+        "dup",
+        "family",
+        "fileno",
+        "getpeername",
+        "getsockname",
+        "getsockopt",
+        "gettimeout",
+        "makefile",
+        "proto",
+        "recv_into",
+        "recvfrom",
+        "recvfrom_into",
+        "sendall",
+        "sendto",
+        "setblocking",
+        "setsockopt",
+        "settimeout",
+        "shutdown",
+        "type",
+    ],
+)
+def test_what_a_socket_of_2_7_had_a_dispatcher_has(name: str, channel: Any) -> None:
+    assert getattr(channel, name) == getattr(channel.socket, name)
+
+
+@pytest.mark.parametrize(
     "name", ["timeout", "detach", "sendfile", "nothing", "_accept"]
 )
 def test_what_no_socket_of_2_x_had_is_no_attribute_of_a_dispatcher(
@@ -141,6 +170,22 @@ def test_a_channel_that_sets_itself_up_has_what_init_would_have_set() -> None:
         SetsItselfUp.data_size_limit = 9
         assert deliver(client) == TOO_MUCH
     assert server.messages == [b"Subject: x"]
+
+
+def test_a_channel_that_sets_nothing_has_what_init_would_have_set() -> None:
+    class SetsNothing(smtpd_compat.SMTPChannel):
+        def __init__(self) -> None:
+            asynchat.async_chat.__init__(self, map={})
+            self.set_terminator(b"\r\n")
+
+    channel = SetsNothing()
+    assert (channel.smtp_state, channel.num_bytes) == (channel.COMMAND, 0)
+    assert (channel.received_lines, channel.received_data) == ([], "")
+    assert (channel.seen_greeting, channel.extended_smtp) == ("", False)
+    assert (channel.mailfrom, channel.rcpttos) == (None, [])
+    assert (channel.mail_options, channel.rcpt_options) == ([], [])
+    assert channel.data_size_limit == smtpd_compat.DATA_SIZE_DEFAULT
+    assert (channel.enable_SMTPUTF8, channel.require_SMTPUTF8) == (False, False)
 
 
 # Names that somebody else has

@@ -489,6 +489,13 @@ def test_in_lmtp_one_reply_before_that_to_quit_holds_for_all(reply: str) -> None
     assert set(talk.outcome.values()) == {(int(reply[:3]), reply[4:].encode())}  # type: ignore[union-attr]
 
 
+def test_in_lmtp_fewer_replies_than_recipients_hold_for_the_first() -> None:
+    """Only one reply is taken for all: of several, nobody can tell whose is missing."""
+    talk = lmtp_sent(rcpttos=(A, B, "c@x"))
+    talk.hears("250 taken", "550 full", "221 bye")
+    assert talk.outcome == {A: (250, b"taken"), B: (550, b"full"), "c@x": NO_REPLY}
+
+
 def test_in_lmtp_what_the_server_does_not_say_stays_unknown() -> None:
     for said in ([], ["250 taken"]):
         talk = lmtp_sent(rcpttos=(A, B))

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from smtpd_compat._relays._replies import NO_REPLY, ReplyReader, answer
+from smtpd_compat._relays._replies import (
+    NO_REPLY,
+    ReplyReader,
+    answer,
+    is_temporary,
+)
 
 # Replies that are made
 
@@ -23,6 +28,7 @@ def test_nobody_refused_is_250() -> None:
         ((450, "Try later"), "450 Try later"),
         ((552, b"first\nsecond\nthird"), "552-first\r\n552-second\r\n552 third"),
         ((599, b""), "599 "),
+        ((400, b"No"), "400 No"),
     ],
 )
 def test_all_refused_is_the_reply_of_the_next_server(
@@ -61,6 +67,20 @@ def test_all_refused_for_different_permanent_reasons_is_permanent() -> None:
         "550-<a@x>: 550 unknown\r\n"
         "550 <b@x>: 552 full"
     )
+
+
+def test_of_different_permanent_reasons_the_first_counts() -> None:
+    refused = {"a@x": (550, b"unknown"), "b@x": (500, b"what?")}
+    said = answer(list(refused), refused)
+    assert said is not None and said.endswith("\r\n550 <b@x>: 500 what?")
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [((499, b"later"), True), ((500, b"no"), False), ((421, b""), True), (None, True)],
+)
+def test_what_is_below_500_may_be_tried_again(reply: Any, expected: bool) -> None:
+    assert is_temporary(reply) is expected
 
 
 def test_some_refused_is_554_that_names_them_and_says_why() -> None:

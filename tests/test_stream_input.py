@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def test_to_read_when_there_is_nothing_to_read_is_no_error() -> None:
+    with on_stage(Server) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        channel.handle_read_event()
+        assert stage.say(client, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
 def test_what_comes_octet_by_octet_is_what_comes_at_once() -> None:
     session = b"EHLO x\r\n" + MESSAGE + b"VRFY @\xc3\xbc\r\n\r\nQUIT\r\n"
     with serving(Server) as server:

@@ -449,6 +449,20 @@ def test_an_urgent_octet_does_not_keep_the_loop_busy(loop: Any) -> None:
         assert len(turns) < 20
 
 
+def test_an_urgent_octet_costs_none_of_a_commands() -> None:
+    with on_stage(Server) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        client.send(b"NO")
+        client.socket.send(b"!", socket.MSG_OOB)
+        client.send(b"OP\r\n")
+        channel.socket.settimeout(PATIENCE)
+        assert channel.socket.recv(1, socket.MSG_PEEK) == b"N"
+        channel.handle_expt()
+        channel.socket.setblocking(False)
+        assert stage.hear(client) == OK
+        assert stage.server.errors == []
+
+
 # Silence
 
 
@@ -509,6 +523,10 @@ def test_a_silent_client_that_takes_no_farewell_is_closed(
             client.vanish()
         later(monkeypatch, 301)
         stage.turn(2)
+        later(monkeypatch, 599)
+        stage.turn(3)
+        # The farewell has as long to be taken as the client had to say something.
+        assert len(stage.channels) == (not vanished)
         later(monkeypatch, 602)
         stage.turn(3)
         assert stage.channels == []

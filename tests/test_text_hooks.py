@@ -8,7 +8,7 @@ import types
 import pytest
 
 import smtpd_compat
-from tests.support.conversing import OK, TRANSACTION
+from tests.support.conversing import BAD, OK, TRANSACTION, VERIFIED
 from tests.support.keeping import Channel, KeepsData, Server, deliver, serving_with
 from tests.support.mixing import WITH_TEXT
 from tests.support.serving import serving
@@ -75,6 +75,15 @@ def test_half_a_character_belongs_to_its_own_line(in_octets: bool) -> None:
             assert say(b"VRFY <>").startswith(b"252 ")
 
 
+def test_half_a_character_at_the_end_of_a_line_is_no_part_of_the_next() -> None:
+    with on_stage(Server, decode_data=True) as stage, stage.connect() as client:
+        client.send(b"VRFY a@b\xc3")
+        stage.until(lambda: stage.channels[0].num_bytes)
+        assert stage.say(client, b"") == BAD
+        assert stage.say(client, b"VRFY a@b") == VERIFIED
+        assert stage.say(client, b"\xa9") == BAD
+
+
 # Hooks that take lines for text
 
 
@@ -102,6 +111,23 @@ def test_hook_that_collects_first_and_then_fails_on_bytes_collects_once() -> Non
         assert client.say(b"HELO me").startswith(b"250 ")
         assert deliver(client) == b"250 OK\r\n"
     assert server.messages == [b"Subject: x"]
+
+
+def test_half_a_character_at_the_end_of_a_line_is_that_lines_in_a_hook() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        heard = ""
+
+        def collect_incoming_data(self, data: Any) -> None:
+            self.heard = self.heard + data
+
+        def found_terminator(self) -> None:
+            said, self.heard = self.heard, ""
+            self.push("250 " + said)
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"hello") == b"250 hello\r\n"
+        assert client.say(b"half \xc3") == b"250 half \\udcc3\r\n"
+        assert client.say(b"\xa9 half") == b"250 \\udca9 half\r\n"
 
 
 def test_what_a_hook_takes_is_tried_out_once_for_a_class() -> None:
@@ -217,6 +243,21 @@ def test_hook_of_today_with_a_mistake_goes_on_getting_bytes() -> None:
         assert client.say(b"HELO me").startswith(b"250 ")
         assert deliver(client) == b"250 OK\r\n"
     assert server.messages == [b"Subject: x"]
+
+
+def test_a_type_error_of_a_collectors_own_is_no_reason_to_call_it_again() -> None:
+    given: list[Any] = []
+
+    class Collects(Channel):
+        def collect_incoming_data(self, data: Any) -> None:
+            given.append(data)
+            raise TypeError("not today")
+
+    with on_stage(Server) as stage:
+        stage.server.channel_class = Collects
+        with stage.connect() as client:
+            assert stage.say(client, b"HELO x").startswith(b"421 ")
+    assert given == [b"HELO x"]
 
 
 def test_a_type_error_of_the_handler_is_not_the_hooks() -> None:

@@ -153,6 +153,7 @@ def test_a_failure_that_cannot_be_logged_as_it_is_does_no_harm(
         client.send(b"HELO x\r\n" + MESSAGE)
         assert client.replies(5)[-1] == FAILED
         assert client.say(b"NOOP") == OK
+    assert log.text.startswith("error: uncaptured python exception, keeping channel ")
     assert type(error).__name__ in log.text
 
 

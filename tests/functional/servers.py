@@ -51,6 +51,14 @@ def not_a_server(*args, **kwargs):
     return "no server"
 
 
+class CannotClose(smtpd.SMTPServer):
+    """A server that fails at its end."""
+
+    def close(self):
+        super().close()
+        raise RuntimeError("not closed properly")
+
+
 class TellsItsLimits(smtpd.SMTPServer):
     """A server whose class says nothing of limits, but for one."""
 

@@ -64,6 +64,14 @@ def test_signal_in_the_middle_of_a_message_ends_the_server_quietly(signum: int) 
             assert server.stop(signum) == (0, "", "")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_a_server_quietly_that_cannot_close(signum: int) -> None:
+    command = [*STRICT_COMMAND, "-n", "-c", "tests.functional.servers.CannotClose"]
+    with server_process(command=command) as server:
+        assert server.stop(signum) == (0, "", "")
+
+
 # Output
 
 
