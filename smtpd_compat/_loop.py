@@ -377,8 +377,7 @@ class _Poller:
             # Closed without leaving the map; asyncore's poll hears of it like this.
             _tell_of_close(dispatcher)
         else:
-            if events:
-                self._events[fd] = events
+            self._events[fd] = events
 
 
 def _notifier_of(dispatcher: Any) -> Any:

@@ -40,11 +40,11 @@ _no_dot_atom = re.compile(r"[\0-\x1f\x7f]|\A\.|\.\.|\.\Z|\A\Z").search
 # Folding white space starts with a space or a tab; any white space may follow.  A
 # backslash before it, or at the very end, stands for nothing.
 _fws = re.compile(r"[ \t]\s*")
-_quoted_text = re.compile(r'[^"\\]*(?:\\.?[^"\\]*)*', re.DOTALL)
+_quoted_text = re.compile(r'[^"\\]*(?:\\.?[^"\\]*)*')
 _dtext = re.compile(r"[^ \t\[\]\\]*(?:\\[^ \t]?[^ \t\[\]\\]*)*")
-_quoted_pair = re.compile(r"\\(.?)", re.DOTALL)
+_quoted_pair = re.compile(r"\\(.?)")
 _needless_backslash = re.compile(r"(\\[\[\]\\])|\\")
-_comment_mark = re.compile(r"\\.|[()]", re.DOTALL)
+_comment_mark = re.compile(r"\\.|[()]")
 
 
 def parse_address(text: str) -> tuple[str, str]:
