@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import itertools
+import pprint
 import random
 import sys
 import time
@@ -32,9 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--sessions", type=int, default=100000, metavar="N")
     parser.add_argument("--seed", type=int, help="default: a fresh one")
+    parser.add_argument(
+        "--only",
+        type=int,
+        metavar="N",
+        help="hold the N-th session of the seed alone, and print all of it",
+    )
     options = parser.parse_args(arguments)
     if not original.HERE:
         parser.error("this interpreter has no smtpd to compare with; take 3.8 to 3.11")
+    if options.only is not None:
+        if options.seed is None or options.only < 1:
+            parser.error("--only takes the number of a session, and its --seed")
+        return _show(options.seed, options.only)
     seed = (
         random.SystemRandom().getrandbits(48) if options.seed is None else options.seed
     )
@@ -73,6 +85,19 @@ def _compare(seed: int, count: int) -> int:
     for what, times in met.most_common():
         print(f"{times:9} {what}")
     return 1 if verdicts[UNLISTED] else 0
+
+
+def _show(seed: int, number: int) -> int:
+    """Print what both sides say in one session; return the exit status."""
+    session = next(itertools.islice(generate.sessions(seed), number - 1, None))
+    print(session.source())
+    with Comparison() as comparison:
+        for side, transcript in comparison.sides(session).items():
+            print(f"\n{side}:")
+            pprint.pprint(dataclasses.asdict(transcript), sort_dicts=False)
+        outcome = comparison.outcome(session)
+    print(f"\n{outcome.verdict}", *outcome.rules, *outcome.differences, sep="\n")
+    return 1 if outcome.verdict == UNLISTED else 0
 
 
 def _progress(done: int, elapsed: float) -> None:

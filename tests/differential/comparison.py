@@ -44,6 +44,12 @@ class Comparison:
         plain, amended = self._transcripts(session)
         return compare.judge(session, self._ours.run(session), plain, amended)
 
+    def sides(self, session: Session) -> dict[str, Transcript]:
+        """What comes of *session* on each side."""
+        plain, amended = self._transcripts(session)
+        ours = self._ours.run(session)
+        return {"the original": plain, "amended": amended(), "this package": ours}
+
     def rules(self, session: Session) -> tuple[str, ...]:
         """The rules that *session* meets, whether or not ours follows them."""
         return tuple(self._transcripts(session)[1]().rules)

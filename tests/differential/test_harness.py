@@ -176,6 +176,19 @@ def test_the_long_run_says_what_came_of_it(capsys: pytest.CaptureFixture[str]) -
 
 
 @needs_original
+def test_one_session_of_a_seed_is_shown_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    session = next(itertools.islice(generate.sessions(7), 2, None))
+    assert __main__.main(["--seed", "7", "--only", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(session.source())
+    for side in ("the original:", "amended:", "this package:"):
+        assert f"\n{side}\n" in shown
+    assert "'trace'" in shown
+
+
+@needs_original
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_long_run_fails_where_something_differs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

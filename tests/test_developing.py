@@ -1,0 +1,35 @@
+"""DEVELOPING.md names every room, and nothing that is not there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DEVELOPING = ROOT / "DEVELOPING.md"
+PACKAGE = ROOT / "smtpd_compat"
+
+pytestmark = pytest.mark.skipif(
+    not DEVELOPING.exists(), reason="DEVELOPING.md is not beside the tests"
+)
+
+
+def test_the_map_names_every_room() -> None:
+    text = DEVELOPING.read_text(encoding="utf-8")
+    named = re.findall(r"(?m)^\| `([\w/]+\.py)` \|", text)
+    rooms = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")]
+    assert sorted(named) == sorted(r for r in rooms if not r.endswith("/__init__.py"))
+
+
+def test_what_it_names_exists() -> None:
+    text = DEVELOPING.read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:tests|docs|\.ci)/[\w/.]+)`", text):
+        assert (ROOT / path).exists() or "NAME" in path, path
+    for path in re.findall(r"`(_[a-z]+/\w+\.py)`", text):
+        assert (PACKAGE / path).exists(), path
+    for module in re.findall(r"python -m (tests[\w.]*)", text):
+        assert (ROOT / module.replace(".", "/")).exists() or (
+            ROOT / (module.replace(".", "/") + ".py")
+        ).exists(), module
