@@ -20,7 +20,10 @@ def test_the_map_names_every_room() -> None:
     text = DEVELOPING.read_text(encoding="utf-8")
     named = re.findall(r"(?m)^\| `([\w/]+\.py)` \|", text)
     rooms = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")]
-    assert sorted(named) == sorted(r for r in rooms if not r.endswith("/__init__.py"))
+    rooms = [room for room in rooms if not room.endswith("/__init__.py")]
+    missing = sorted(set(rooms) - set(named))
+    assert not missing, "DEVELOPING.md, The rooms: a line for each of these is missing"
+    assert sorted(named) == sorted(rooms)
 
 
 def test_what_it_names_exists() -> None:
