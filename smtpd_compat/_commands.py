@@ -10,6 +10,7 @@ One method for each command, in the order of a session.  A channel calls
 from __future__ import annotations
 
 import collections
+import re
 
 from ._eras._calls import takes_text
 from ._settings import setting
@@ -41,6 +42,8 @@ _SYNTAX = {
 }
 _HELPED = " ".join(_SYNTAX)
 _TAKES_PARAMETERS = ("MAIL", "RCPT")
+#: As `str.split` parts them on CPython; PyPy's leaves FS, GS, RS and US in.
+_WORDS = re.compile(r"\S+")
 _PARAMETERS_HINT = " [SP <mail-parameters>]"
 
 
@@ -266,7 +269,7 @@ class Commands:
         address, rest = self._getaddr(self._strip_command_keyword(keyword, arg))
         if not address or (rest and not self.extended_smtp):
             return None
-        return address, rest.upper().split()
+        return address, _WORDS.findall(rest.upper())
 
     def _strip_command_keyword(self, keyword: str, arg: str) -> str:
         """What follows *keyword* in *arg*, ``''`` where it does not stand."""

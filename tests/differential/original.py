@@ -57,7 +57,10 @@ def _candidates() -> Iterator[str]:
 
 def _with_original(candidate: str) -> str | None:
     """The interpreter that *candidate* runs, if that has the original."""
-    code = "import sys, smtpd, asyncore, asynchat; print(sys.executable)"
+    code = (
+        "import sys, smtpd, asyncore, asynchat\n"
+        "if sys.implementation.name == 'cpython': print(sys.executable)\n"
+    )
     command = [candidate, "-W", "ignore", "-c", code]
     try:
         done = subprocess.run(
@@ -65,4 +68,4 @@ def _with_original(candidate: str) -> str | None:
         )
     except OSError:
         return None
-    return done.stdout.decode().strip() if done.returncode == 0 else None
+    return done.stdout.decode().strip() or None
