@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import ssl
+import sys
 
 import pytest
 
@@ -57,6 +59,73 @@ def test_a_send_that_returns_none_has_sent_nothing(loop: Any) -> None:
         stage.server.is_full = False
         replies = [stage.hear(client) for _ in range(4)]
         assert replies == [OK, b"501 Syntax: VRFY <address>\r\n", OK, OK]
+        assert stage.server.errors == []
+
+
+class OverStrictTls(Channel):
+    """Its send takes nothing at first, and then the same octets, or more, again.
+
+    So does a non-blocking `ssl.SSLSocket`, which says BAD_LENGTH to less.
+    """
+
+    offered = b""
+    refusals = 2
+
+    def send(self, data: bytes) -> int:
+        assert len(data) <= self.ac_out_buffer_size
+        assert data.startswith(self.offered)
+        if self.smtp_server.is_full and self.refusals:
+            self.refusals -= 1
+            self.offered = data
+            return 0
+        self.offered = b""
+        return super().send(data)
+
+
+@LOOPS
+def test_what_was_not_sent_is_offered_again_in_as_large_a_piece(loop: Any) -> None:
+    class Serves(Server):
+        channel_class = OverStrictTls
+        is_full = False
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        stage.server.is_full = True
+        channel.ac_out_buffer_size = 2 * len(OK)
+        client.send(b"NOOP\r\n" * 9)
+        assert [stage.hear(client) for _ in range(9)] == [OK] * 9
+        assert channel.refusals == 0
+        assert stage.server.errors == []
+
+
+@LOOPS
+def test_output_stays_when_an_own_handle_error_takes_the_error_of_send(
+    loop: Any,
+) -> None:
+    class RaisesWantWrite(Channel):
+        refusals = 2
+
+        def send(self, data: bytes) -> int:
+            if self.smtp_server.is_full and self.refusals:
+                self.refusals -= 1
+                raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "not now")
+            return super().send(data)
+
+        def handle_error(self) -> None:
+            if not isinstance(sys.exc_info()[1], ssl.SSLWantWriteError):
+                super().handle_error()
+
+    class Serves(Server):
+        channel_class = RaisesWantWrite
+        is_full = False
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        stage.server.is_full = True
+        client.send(b"NOOP\r\nFOO\r\nNOOP\r\n")
+        unknown = b'500 Error: command "FOO" not recognized\r\n'
+        assert [stage.hear(client) for _ in range(3)] == [OK, unknown, OK]
+        (channel,) = stage.channels
+        assert channel.refusals == 0
         assert stage.server.errors == []
 
 

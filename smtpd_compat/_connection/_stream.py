@@ -317,16 +317,24 @@ class Stream:
             while unsent and isinstance(unsent[0], bytes):
                 pieces.append(unsent.popleft())
             output = b"".join(pieces)
-        try:
-            # One of a subclass's own may return None for nothing, as asynchat lets it.
-            sent = channel.send(output) or 0
-        except OSError:
-            channel.handle_error()
-            return False
-        # A send of a program's own that swallows errors returns None, which asyncore
-        # takes for nothing sent.
-        sent = sent or 0
-        self.is_choked = sent < len(output)
+        # At most so much at a time, as asynchat: a subclass's own send over TLS has to
+        # be offered the same octets again, in as large a piece as before.
+        size = channel.ac_out_buffer_size
+        sent = 0
+        self.is_choked = False
+        while sent < len(output) and not self.is_choked:
+            piece = output[sent : sent + size]
+            try:
+                # One of a program's own that swallows errors returns None, which
+                # asynchat takes for nothing sent.
+                taken = channel.send(piece) or 0
+            except OSError:
+                channel.handle_error()
+                if channel.connected:
+                    unsent.appendleft(output[sent:])
+                return False
+            sent += taken
+            self.is_choked = taken < len(piece)
         if self.is_choked:
             unsent.appendleft(output[sent:])
         return not self.is_choked

@@ -178,14 +178,6 @@ def _give_text(channel: SMTPChannel, hook: Any) -> None:
     )
 
 
-def _give_bytes(channel: Any) -> None:
-    """To a hook that reads a line by its old name, and knows that it is bytes."""
-    for value in vars(channel).values():
-        if isinstance(value, list) and all(isinstance(v, str) for v in value):
-            value[:] = [piece.encode("utf-8", "surrogateescape") for piece in value]
-    ...
-
-
 def _remember(channel: Any, finding: str, value: bool) -> None:
     """Keep what has been seen of the hooks; for the class, unless it is ours."""
     is_ours = type(channel).__module__ == smtpd_compat.__name__  # and was patched
