@@ -154,6 +154,8 @@ def test_a_mailbox_goes_up_octet_for_octet(mailbox: str) -> None:
         "a\nDATA@b",
         "a\x00@b",
         "a\x7f@b",
+        "a\x85@b",
+        '"\x9b2J"@b',
         "a b@c",
         "a@b ",
         "a\tb@c",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
+import os
 import select
 import smtplib
 import socket
@@ -17,6 +18,7 @@ import pytest
 import smtpd_compat
 from smtpd_compat import asyncore
 from smtpd_compat._relays import _pool, _upstream
+from smtpd_compat._relays._outgoing import Message
 from tests.support.loops import LOOPS
 from tests.support.serving import address, serving
 from tests.support.upstream import CLOSE, SILENT, Cut, Turns, Upstream, upstream
@@ -211,19 +213,43 @@ def test_another_remote_address_gets_sessions_of_its_own() -> None:
         assert (len(one.messages), len(two.messages)) == (1, 1)
 
 
-def test_a_forked_child_has_sessions_of_its_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It lets go of those that it shares with its parent, without a word."""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_sessions_of_its_own() -> None:
+    """It lets go of those that it shares with its parent, without a word.
+
+    Before it closes anything, too, as a process for each connection does.
+    """
     with upstream() as server:
         with relaying(server.address) as relay, client(relay) as connection:
-            assert send(connection) == OK
+            assert send(connection, "one@x") == OK
             [session] = relay._smtpd_upstream.sessions
-            monkeypatch.setattr(relay._smtpd_upstream, "process", 0)
-            assert send(connection) == OK
-            assert session.socket is None
+            child = os.fork()
+            if not child:
+                status = 1
+                try:
+                    status = deliver_in_child(relay, session)
+                finally:
+                    os._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+            assert send(connection, "three@x") == OK
+            assert [session] == list(relay._smtpd_upstream.sessions)
         assert server.connections == 2
-        assert "QUIT" not in server.verbs()[:-1]
+        assert recipients(server) == ["one@x", "two@x", "three@x"]
+
+
+def deliver_in_child(relay: Any, session: Any) -> int:
+    """Deliver a message by the relay of the parent, which has a session."""
+    assert session not in relay._map.values()
+    relay.close()
+    relay._map.clear()
+    outcomes: list[Any] = []
+    message = Message("a@b", ["two@x"], b"text")
+    job = _pool.Job(message, lambda *outcome: outcomes.append(outcome), None)
+    relay._smtpd_pool().submit(job)
+    while not outcomes:
+        smtpd_compat.loop(timeout=1, map=relay._map, count=1)
+    return int(outcomes[0][0]["two@x"][0] != 250)
 
 
 # Many at once
@@ -345,11 +371,16 @@ def test_more_messages_than_may_wait_are_told_to_come_back() -> None:
         assert recipients(server) == ["one@x", "two@x"]
 
 
+@pytest.mark.parametrize("patience", [PATIENCE, None])
 @LOOPS
-def test_a_message_does_not_wait_for_ever(loop: Any) -> None:
+def test_a_message_does_not_wait_for_ever(loop: Any, patience: Any) -> None:
     held = Held()
     with upstream({"end of data": held}) as server:
-        settings = {"upstream_sessions": 1, "upstream_queue_timeout": 0.1}
+        settings = {
+            "upstream_sessions": 1,
+            "upstream_queue_timeout": 0.1,
+            "upstream_timeout": patience,
+        }
         with relaying(server.address, briefly(loop), **settings) as relay:
             with client(relay) as one, client(relay) as two:
                 hand_over(one, "one@x")
@@ -884,11 +915,13 @@ def test_exit_now_out_of_a_reply_leaves_the_loop() -> None:
         ("::1", "::1"),
         ("::", "127.0.0.1"),
         ("::", "::1"),
+        ("127.0.0.1", "::ffff:127.0.0.1"),
     ],
 )
+@pytest.mark.parametrize("cls", [smtpd_compat.PureProxy, smtpd_compat.MailmanProxy])
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 def test_a_relay_to_itself_is_refused(
-    local: str, remote: str, monkeypatch: pytest.MonkeyPatch
+    local: str, remote: str, cls: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lookup = socket.getaddrinfo
     monkeypatch.setattr(
@@ -901,8 +934,17 @@ def test_a_relay_to_itself_is_refused(
     port = free_port(local)
     map: dict[int, Any] = {}
     with pytest.raises(ValueError, match="is the address of the relay itself"):
-        smtpd_compat.PureProxy((local, port), (remote, port), map=map)
+        cls((local, port), (remote, port), map=map)
     assert map == {}
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+def test_a_relay_to_itself_is_refused_however_the_port_is_given() -> None:
+    port = free_port("127.0.0.1")
+    here = ("127.0.0.1", port)
+    for remote in ((f"127.0.0.1:{port}", 0), ("127.0.0.1", str(port))):
+        with pytest.raises(ValueError, match="is the address of the relay itself"):
+            smtpd_compat.PureProxy(here, remote, map={})
 
 
 def free_port(host: str) -> int:
@@ -928,8 +970,12 @@ def test_other_addresses_are_not_the_relay_s_own(local: Any, remote: Any) -> Non
     smtpd_compat.PureProxy(local, remote, map={}).close()
 
 
-def test_a_handler_of_one_s_own_may_have_any_address_as_its_remote_one() -> None:
-    class Handler(smtpd_compat.PureProxy):
+@pytest.mark.parametrize("cls", [smtpd_compat.PureProxy, smtpd_compat.MailmanProxy])
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+def test_a_handler_of_one_s_own_may_have_any_address_as_its_remote_one(
+    cls: Any,
+) -> None:
+    class Handler(cls):  # type: ignore[misc]
         def process_message(self, *args: Any, **kwargs: Any) -> None:
             pass
 

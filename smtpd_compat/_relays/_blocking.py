@@ -50,9 +50,8 @@ def is_upstream_of_itself(listening: Any, remoteaddr: Any) -> bool:
     """Whether a connection to *remoteaddr* ends at the socket that is *listening*."""
     try:
         host, port = listening.getsockname()[:2]
-        remote_host, remote_port = remoteaddr[:2]
-        # The port that was given, for 0 stands for upstream's default.
-        if type(remote_port) is not int or remote_port != port:
+        remote_host, remote_port = endpoint(remoteaddr)
+        if str(remote_port) != str(port):
             return False
         found = smtpd_compat.socket.getaddrinfo(
             remote_host, port, type=socket.SOCK_STREAM
@@ -64,6 +63,8 @@ def is_upstream_of_itself(listening: Any, remoteaddr: Any) -> bool:
 
 def _is_same(listening: str, remote: str) -> bool:
     remote = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(remote, remote)
+    if remote.startswith("::ffff:"):  # IPv4, as IPv6 has it
+        remote = remote[len("::ffff:") :]
     if listening not in ("0.0.0.0", "::"):
         return listening == remote
     try:  # every interface: the address is ours if it can be bound

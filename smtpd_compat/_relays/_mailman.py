@@ -59,7 +59,7 @@ class MailmanProxy(PureProxy):
     ``LIST-admin``, which Mailman 3 does not have, is offered to it as ``LIST-owner``,
     and as it is if there is no such list.
 
-    :raises ValueError: if the keyword *enable_SMTPUTF8* is true.
+    :raises ValueError: as `PureProxy` does.
 
     Subclasses set, besides the attributes of `PureProxy`:
 
@@ -99,6 +99,8 @@ class MailmanProxy(PureProxy):
         with closing(_mailman_for(self, mailfrom, rcpttos, data)) as mailman:
             refused = self._smtpd_deliver_past(mailman, mailfrom, rcpttos, data, kwargs)
         return answer(rcpttos, refused)
+
+    _smtpd_process_message = process_message
 
     def _smtpd_deliver_past(
         self,

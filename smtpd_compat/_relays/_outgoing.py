@@ -21,7 +21,8 @@ _is_plain_mailbox = re.compile(r"[\w.!#$%&'*+/=?^`{|}~@-]+", re.ASCII).fullmatch
 # Outside of quoted strings, nothing that ends the path or begins something else there:
 # a comment, a quoted pair, a parameter.
 _is_mailbox = re.compile(
-    r'(?:[^\x00-\x20\x7f<>()"\\]|"(?:[^\x00-\x1f\x7f"\\]|\\[^\x00-\x1f\x7f])*")+'
+    r'(?:[^\x00-\x20\x7f-\x9f<>()"\\]'
+    r'|"(?:[^\x00-\x1f\x7f-\x9f"\\]|\\[^\x00-\x1f\x7f-\x9f])*")+'
 ).fullmatch
 
 

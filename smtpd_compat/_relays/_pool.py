@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections import deque
 from functools import partial
 
@@ -96,7 +97,6 @@ class Pool:
     def __init__(self, server: Any) -> None:
         self.server = server
         self.remoteaddr = server._remoteaddr
-        self.process = os.getpid()
         self.map: dict[int, Any] = server._map
         self.sessions: set[Session] = set()
         #: Those that have not been greeted yet, and those that have nothing to do.
@@ -109,6 +109,7 @@ class Pool:
         self._is_busy = False
         self._fewer = 0
         self._fewer_until = 0.0
+        _pools.add(self)
 
     def submit(self, job: Job) -> None:
         """Deliver a message, at once or in its turn."""
@@ -251,7 +252,20 @@ class Pool:
         for session in list(self.sessions):
             session.poller = None  # the parent's epoll is to watch them still
             session.drop_socket()
+        for sessions_or_jobs in (self.sessions, self.new, self.idle, self.queue):
+            sessions_or_jobs.clear()
+        self._is_busy = False
 
     def log_info(self, message: str, type: str = "info") -> None:
         """As the server does."""
         self.server.log_info(message, type)
+
+
+def _forget_parent() -> None:
+    for pool in list(_pools):
+        pool.forget_parent()
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)

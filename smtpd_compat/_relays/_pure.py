@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import threading
@@ -90,7 +89,10 @@ class PureProxy(SMTPServer):
                 raise ValueError("PureProxy does not support SMTPUTF8.")
             super().__init__(*args, **kwargs)
             remoteaddr = self._remoteaddr
-            if _is_bundled(self) and is_upstream_of_itself(self.socket, remoteaddr):
+            own = type(self)._smtpd_process_message
+            if _is_bundled(self, own) and is_upstream_of_itself(
+                self.socket, remoteaddr
+            ):
                 self.close()
                 raise ValueError(f"{remoteaddr} is the address of the relay itself")
 
@@ -112,6 +114,9 @@ class PureProxy(SMTPServer):
         refused = self._smtpd_forward(mailfrom, rcpttos, data, kwargs)
         trace_if_possible("we got some refusals:", refused)
         return answer(rcpttos, refused)
+
+    #: What this class has for it, where no program has overridden that.
+    _smtpd_process_message = process_message
 
     def _smtpd_forward(
         self,
@@ -214,9 +219,6 @@ class PureProxy(SMTPServer):
 
     def _smtpd_pool(self) -> Pool:
         pool = self._smtpd_upstream
-        if pool is not None and pool.process != os.getpid():
-            pool.forget_parent()
-            pool = None
         if pool is None or pool.remoteaddr != self._remoteaddr:
             if pool is not None:
                 pool.close()
@@ -244,8 +246,8 @@ _DELIVER = PureProxy._deliver
 _CREATE_CONNECTION = socket.create_connection
 
 
-def _is_bundled(server: PureProxy) -> bool:
-    """Whether nothing but this package is between a message and upstream.
+def _is_bundled(server: PureProxy, process_message: Any = _PROCESS_MESSAGE) -> bool:
+    """Whether *process_message* relays, and nobody else has a say in that.
 
     Programs' tests put something of their own in the place of smtplib, or of
     ``socket.create_connection``, which it calls.
@@ -253,7 +255,7 @@ def _is_bundled(server: PureProxy) -> bool:
     names = vars(server)
     cls = type(server)
     return (
-        cls.process_message is _PROCESS_MESSAGE
+        cls.process_message is process_message
         and cls._deliver is _DELIVER
         and "process_message" not in names
         and "_deliver" not in names

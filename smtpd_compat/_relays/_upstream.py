@@ -122,11 +122,11 @@ class Session(asyncore.dispatcher):
 
     def readable(self) -> bool:
         """Whether to wait for replies; an overdue one makes an event here."""
-        if self.deadline is not None:
+        if self.pool.alarm is not None:
             now = time.monotonic()
-            if self.pool.alarm is not None and self.pool.alarm <= now:
+            if self.pool.alarm <= now:
                 self.pool.expire_queue(now)
-            if self.deadline <= now:
+            if self.deadline is not None and self.deadline <= now:
                 return self._shut_down()
         return self.connected
 
