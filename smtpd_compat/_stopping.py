@@ -66,7 +66,7 @@ class _Stop:
             signal.signal(signum, signal.SIG_DFL)
             signal.raise_signal(signum)
         self.is_asked_for = True
-        with suppress(RuntimeError):  # no thread left
+        with suppress(RuntimeError, MemoryError):  # no thread left
             # What `threading` does more takes a lock, which the code that was
             # interrupted may have.
             _thread.start_new_thread(self._wait, ())

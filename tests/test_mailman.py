@@ -127,6 +127,13 @@ def test_admin_is_offered_to_mailman_3_as_owner(recipient: str) -> None:
         assert up.commands == []
 
 
+def test_two_names_of_one_mailbox_are_offered_to_mailman_3_once() -> None:
+    with both(NEW) as (proxy, mailman, up):
+        assert process(proxy, "list-admin@x", "list-owner@x", USER) is None
+        assert recipients(mailman) == ["list-owner@x"]
+        assert recipients(up) == [USER]
+
+
 def test_a_list_whose_name_ends_in_admin_gets_its_mail() -> None:
     with both(NEW) as (proxy, mailman, up):
         assert process(proxy, "news-admin@x", "nobody-admin@x") is None

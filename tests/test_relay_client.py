@@ -262,6 +262,19 @@ def test_421_ends_the_session_at_every_step(step: int, pipelining: Any) -> None:
     assert talk.progress is (step > 0)
 
 
+@pytest.mark.parametrize("lmtp", [False, True])
+@pytest.mark.parametrize("step", range(3))
+def test_a_reply_before_the_command_is_out_of_step(step: int, lmtp: bool) -> None:
+    """It would be taken for the next command's, and so would all that follow."""
+    talk = Talk("me.example", lmtp)
+    talk.deliver(Message("from@x", [A], DATA), hold=lmtp)
+    for reply in ["220 up.example", "250 up.example", "250 OK"][:step]:
+        talk.hears(reply)
+    talk.hears(*["250 OK"] * 2)
+    assert talk.is_over
+    assert talk.outcome == {A: NO_REPLY}
+
+
 def test_421_unasked_and_any_other_reply_unasked_end_the_session() -> None:
     for line in ("421 idle for too long", "250 by the way"):
         talk = greeted()

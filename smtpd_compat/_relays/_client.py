@@ -188,9 +188,9 @@ class Conversation:
 
     def _take(self, code: int, text: bytes) -> None:
         self.replies += 1
-        if self._awaited:
+        if len(self._awaited) > len(self._out):
             self._awaited.popleft()(code, text)
-        elif code != _CLOSING:  # nobody has asked: we are out of step
+        elif code != _CLOSING:  # nobody has asked yet: we are out of step
             self._end(NO_REPLY)
         if code == _CLOSING:
             self._end((code, text))

@@ -307,7 +307,8 @@ class _Mailman3:
         talk = session.talk
         reply = NO_REPLY
         for name in names:
-            talk.offer(name)
+            if talk.reply_to(name) is None:  # or another recipient is called this too
+                talk.offer(name)
             session.run(lambda name=name: talk.reply_to(name) is not None)  # type: ignore[misc]
             reply = talk.reply_to(name) or NO_REPLY
             if is_accepting(reply):
