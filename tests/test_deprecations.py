@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
 import smtpd_compat
+from smtpd_compat import asynchat, asyncore
 from smtpd_compat._eras import _calls
 from smtpd_compat._eras._warnings import warn_at, warn_here, warn_of
 from tests.support.handlers import OLD, give, handlers, opaque, polite, prefixed
@@ -112,6 +114,17 @@ def test_other_warnings_point_at_the_users_line_that_is_being_run(
         __file__,
         warns.__code__.co_firstlineno,
     )
+
+
+def test_no_warning_points_into_asyncore_or_asynchat(
+    heard: list[warnings.WarningMessage],
+) -> None:
+    """They may call straight what is written in C, such as a partial."""
+    warn = functools.partial(warn_here, "said")
+    asyncore.read(SimpleNamespace(handle_read_event=warn))
+    chat = SimpleNamespace(initiate_send=warn)
+    asynchat.async_chat.handle_write(chat)  # type: ignore[arg-type]
+    assert [warning.filename for warning in heard] == [__file__] * 2
 
 
 # Of handlers
