@@ -33,6 +33,7 @@ def test_every_difference_has_a_reason_and_tests_named_after_it() -> None:
         known.update(re.findall(r"def test_(\w+)", path.read_text(encoding="utf-8")))
     rows = differences()
     assert len(rows) > 40
+    assert len({row[0] for row in rows}) == len(rows), "a row stands twice"
     for row in rows:
         what, original, here, number, tests = row
         assert original and here, what
