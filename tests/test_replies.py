@@ -139,7 +139,9 @@ def test_replies_are_read_however_they_are_cut(said: bytes, replies: Any) -> Non
         assert reader.finish() == []
 
 
-@pytest.mark.parametrize("line", [b"", b"25", b"25x no", b"199 no", b"600 no", b" 250"])
+@pytest.mark.parametrize(
+    "line", [b"", b"25", b"25x no", b"199 no", b"600 no", b" 250", b"25421 closing"]
+)
 def test_after_what_is_no_reply_nothing_more_is_read(line: bytes) -> None:
     reader = ReplyReader()
     assert reader.feed(b"250 OK\r\n" + line + b"\r\n250 OK\r\n") == [(250, b"OK")]

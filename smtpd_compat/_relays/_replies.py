@@ -74,7 +74,8 @@ class ReplyReader:
         code = line[:3]
         if self.is_broken:
             return
-        if len(code) < 3 or not code.isdigit() or not b"2" <= code < b"6":
+        is_code = len(code) == 3 and code.isdigit() and not line[3:4].isdigit()
+        if not is_code or not b"2" <= code < b"6":
             self.is_broken = True
             return
         self._code = int(code)
