@@ -97,7 +97,9 @@ def _describe_class(cls: Any) -> dict[str, Any]:
         if name.startswith("__") and name != "__init__":
             continue
         attribute = inspect.getattr_static(cls, name)
-        if inspect.isfunction(attribute):
+        if attribute is object.__init__:  # a function on PyPy alone
+            described[name] = "inherited"
+        elif inspect.isfunction(attribute):
             described[name] = signature(attribute)
         elif isinstance(attribute, (str, int, type(None))):
             described[name] = repr(attribute)

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -188,6 +189,10 @@ def _ignoring_sigint() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy",
+    reason="PyPy has SIGINT interrupt it, also where it was ignored",
+)
 def test_sigint_that_was_ignored_at_the_start_stays_so() -> None:
     """A shell's script ignores it for what it starts in the background."""
     with server_process(
