@@ -31,7 +31,8 @@ def _to_a_text_file(data: Any) -> None:
 
 
 def _to_a_coded_file(data: Any) -> None:
-    with codecs.open(os.devnull, "w", "utf-8") as file:
+    # As codecs.open returns it, which is deprecated from Python 3.14 on.
+    with codecs.getwriter("utf-8")(open(os.devnull, "wb")) as file:
         file.write(data)
 
 
