@@ -48,8 +48,8 @@ def has_ended(sock: Any) -> bool:
         return bool(sock.recv(1, socket.MSG_PEEK) == b"")
     except BlockingIOError:
         return False
-    except (OSError, ValueError, TypeError):  # closed, or not a socket of the system's
-        return False
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False  # closed, or not a socket of the system's
 
 
 def family_and_type(localaddr: Any) -> tuple[int, int]:
