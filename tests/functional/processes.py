@@ -85,12 +85,12 @@ class Server:
         self.port = port
         self._seen = b""
 
-    def seen_after(self, text: str) -> str:
-        """The standard output up to *text*, read while the process runs."""
+    def seen_after(self, text: str, times: int = 1) -> str:
+        """The standard output so far, once it has *text* so often."""
         assert self.process.stdout is not None
         descriptor = self.process.stdout.fileno()
         wanted = text.encode()
-        while wanted not in self._seen:
+        while self._seen.count(wanted) < times:
             ready, _, _ = select.select([descriptor], [], [], PATIENCE)
             assert ready, f"{text!r} has not been printed; {self._seen!r} has"
             piece = os.read(descriptor, 65536)
