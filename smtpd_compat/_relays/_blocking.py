@@ -97,14 +97,14 @@ class Session:
         """Talk until *until()*, or until nothing more can be said."""
         talk = self.talk
         end = self._deadline()
-        replies = talk.replies
+        has_replied = False
         while not until() and not talk.is_over:
             try:
-                if self._send() or talk.replies > replies:
-                    replies = talk.replies
+                if self._send() or has_replied:
                     end = self._deadline()
+                has_replied = False
                 if self._wait(end):
-                    talk.receive(self._sock.recv(_RECEIVE))
+                    has_replied = talk.receive(self._sock.recv(_RECEIVE))
                 else:
                     talk.lost()
             except BlockingIOError:  # there is room to send

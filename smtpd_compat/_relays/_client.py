@@ -58,26 +58,23 @@ class Conversation:
         Whether the server has been greeted, so that a message can be delivered at once.
     ``is_over``
         Whether the connection is of no more use.
-    ``replies``
-        How many replies there have been.
     """
 
     def __init__(self, name: str, lmtp: bool = False) -> None:
         self._name = name
         self._lmtp = lmtp
         self._reader = ReplyReader()
-        self._out: list[bytes] = []
         self._unsent = b""
         self._body: Iterator[bytes] | None = None
         self._final_dot = b""
         self._awaited: deque[_Taker] = deque([self._greeted])
+        #: What is to be said when it may be, each with what takes the reply.
         self._commands: deque[tuple[bytes, _Taker]] = deque()
         self._extensions: set[bytes] = set()
         self._window = 1
         self._needs_reset = False
         self.is_ready = False
         self.is_over = False
-        self.replies = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -108,27 +105,28 @@ class Conversation:
         self._is_held = hold
         if self.is_ready:
             self._begin(message)
+            self._fill()
 
     def output(self) -> bytes:
         """What to send next, ``b""`` for nothing; `sent` takes it off."""
-        out = self._out
-        if self._unsent:
-            return self._unsent
-        if self._body is not None:
-            size = 0
-            for piece in self._body:
-                out.append(piece)
-                size += len(piece)
-                if size >= PIECE:
-                    break
-            else:
-                self._body = None
-                out.append(self._final_dot)
-                if self._lmtp and len(self._accepted) > 1:
-                    out.append(b"QUIT\r\n")  # see `_taken`
-        self._unsent = b"".join(out)
-        out.clear()
+        if self._body is not None and not self._unsent:
+            self._unsent = self._next_of(self._body)
         return self._unsent
+
+    def _next_of(self, body: Iterator[bytes]) -> bytes:
+        pieces = []
+        size = 0
+        for piece in body:
+            pieces.append(piece)
+            size += len(piece)
+            if size >= PIECE:
+                break
+        else:
+            self._body = None
+            pieces.append(self._final_dot)
+            if self._lmtp and len(self._accepted) > 1:
+                pieces.append(b"QUIT\r\n")  # see `_taken`
+        return b"".join(pieces)
 
     def sent(self, count: int) -> None:
         """The first *count* octets of the output have left."""
@@ -137,18 +135,22 @@ class Conversation:
     @property
     def is_sending(self) -> bool:
         """Whether there is more to send."""
-        return bool(self._unsent or self._out) or self._body is not None
+        return self._unsent != b"" or self._body is not None
 
-    def receive(self, octets: bytes) -> None:
-        """Take what the server said; nothing at all says that it has gone."""
-        reader = self._reader
-        for code, text in reader.feed(octets) if octets else reader.finish():
+    def receive(self, octets: bytes) -> bool:
+        """Take what the server said; nothing at all says that it has gone.
+
+        :returns: whether there was a reply.
+        """
+        replies = self._reader.feed(octets)
+        for code, text in replies:
             if not self.is_over:
                 self._take(code, text)
-        if reader.is_broken:
+        if self._reader.is_broken:
             self._end(NO_REPLY)
         elif self._commands and len(self._awaited) * 2 <= self._window:
             self._fill()
+        return replies != []
 
     def lost(self) -> None:
         """The connection is lost, or time is up."""
@@ -158,7 +160,7 @@ class Conversation:
         """Say QUIT, while there is no message in hand; nothing can follow."""
         if not self.is_over:
             self._end(NO_REPLY)
-            self._out.append(b"QUIT\r\n")
+            self._unsent = b"QUIT\r\n"
 
     # A message on hold: for servers that are asked whose recipients these are
 
@@ -187,8 +189,7 @@ class Conversation:
     # Replies
 
     def _take(self, code: int, text: bytes) -> None:
-        self.replies += 1
-        if len(self._awaited) > len(self._out):
+        if self._awaited:
             self._awaited.popleft()(code, text)
         elif code != _CLOSING:  # nobody has asked yet: we are out of step
             self._end(NO_REPLY)
@@ -206,8 +207,8 @@ class Conversation:
         self.is_over = True
         self._body = None
         self._unsent = b""
-        for queue in (self._awaited, self._commands, self._out):
-            queue.clear()
+        self._awaited.clear()
+        self._commands.clear()
 
     def _settle(self, reply: Reply) -> None:
         """The message's fate is known; *reply* is for recipients that have none."""
@@ -231,8 +232,8 @@ class Conversation:
             self._say_hello(b"EHLO", self._said_ehlo)
 
     def _say_hello(self, verb: bytes, taker: _Taker) -> None:
-        self._out.append(b"%b %b\r\n" % (verb, self._name.encode("ascii", "replace")))
-        self._awaited.append(taker)
+        name = self._name.encode("ascii", "replace")
+        self._commands.append((b"%b %b\r\n" % (verb, name), taker))
 
     def _said_ehlo(self, code: int, text: bytes) -> None:
         if code >= 300 and code != _CLOSING:
@@ -279,7 +280,6 @@ class Conversation:
             self._commands.append((b"DATA\r\n", self._may_send))
         # Some servers keep a transaction whose message they have refused.
         self._needs_reset = True
-        self._fill()
 
     def _options(self, message: Message) -> bytes:
         """The parameters of MAIL that the message needs and the server offers."""
@@ -310,7 +310,7 @@ class Conversation:
         """Say as many commands as may be said now."""
         while self._commands and len(self._awaited) < self._window:
             line, taker = self._commands.popleft()
-            self._out.append(line)
+            self._unsent += line
             self._awaited.append(taker)
 
     def _was_reset(self, code: int, text: bytes) -> None:
@@ -358,8 +358,7 @@ class Conversation:
         if not self._accepted:
             # DATA was on its way already (RFC 2920, 3.1).
             if 300 <= code < 400:
-                self._out.append(b".\r\n")
-                self._awaited.append(self._nothing_taken)
+                self._commands.append((b".\r\n", self._nothing_taken))
             else:
                 self._nothing_taken()
         elif self._sender_refusal is not None:  # and recipients are accepted

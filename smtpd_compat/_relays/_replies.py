@@ -35,61 +35,61 @@ _REPLY_LIMIT = 1 << 16
 #: (RFC 5321, 4.5.3.1.5).
 _LINE_WIDTH = 500
 
+_is_line = re.compile(rb"[2-5][0-9][0-9](?![0-9])").match
+
 _NOT_IN_REPLIES = re.compile(r"[^\t\x20-\x7e]")
 
 
 class ReplyReader:
     """Reads a server's replies out of octets that arrive in any pieces.
 
-    ``is_broken`` says that nothing more can be read: the server said what is no reply,
-    or talks without end.
+    ``is_broken`` says that nothing more can be read: the server has gone, said what is
+    no reply, or talks without end.
     """
 
     def __init__(self) -> None:
         self.is_broken = False
         self._rest = b""
+        #: The lines of a reply that is not complete, and their octets.
         self._lines: list[bytes] = []
         self._size = 0
-        self._code = 0
 
     def feed(self, octets: bytes) -> list[tuple[int, bytes]]:
-        """The code and the text of each reply that *octets* complete."""
-        *lines, self._rest = (self._rest + octets).split(b"\n")
-        replies: list[tuple[int, bytes]] = []
-        for line in lines:
-            self._take(line, replies)
-        return replies + self.finish() if len(self._rest) > _REPLY_LIMIT else replies
+        """The code and the text of each reply that *octets* complete.
 
-    def finish(self) -> list[tuple[int, bytes]]:
-        """Nothing more will come; a reply of which only the end is missing is one."""
+        None at all say that nothing more will come; a reply of which only the end is
+        missing then is one.
+        """
         replies: list[tuple[int, bytes]] = []
-        if self._rest:
-            self._take(self._rest, replies)
-        if self._lines and not self.is_broken:
+        if self.is_broken:
+            return replies
+        lines = (self._rest + octets).split(b"\n")
+        self._rest = lines.pop()
+        is_end = not octets or len(self._rest) > _REPLY_LIMIT
+        if is_end and self._rest:
+            lines.append(self._rest)
+        for line in lines:
+            if not _is_line(line):
+                self.is_broken = True
+                return replies
+            self._lines.append(line)
+            self._size += len(line)
+            self.is_broken = self._size > _REPLY_LIMIT
+            if line[3:4] != b"-" or self.is_broken:
+                replies.append(self._whole())
+                if self.is_broken:
+                    return replies
+        if is_end and self._lines:
             replies.append(self._whole())
-        self.is_broken = True
+        self.is_broken = is_end
         return replies
 
-    def _take(self, line: bytes, replies: list[tuple[int, bytes]]) -> None:
-        code = line[:3]
-        if self.is_broken:
-            return
-        is_code = len(code) == 3 and code.isdigit() and not line[3:4].isdigit()
-        if not is_code or not b"2" <= code < b"6":
-            self.is_broken = True
-            return
-        self._code = int(code)
-        self._lines.append(line[4:].strip())
-        self._size += len(line)
-        self.is_broken = self._size > _REPLY_LIMIT
-        if self.is_broken or line[3:4] != b"-":
-            replies.append(self._whole())
-
     def _whole(self) -> tuple[int, bytes]:
-        text = b"\n".join(self._lines)
-        self._lines = []
+        text = b"\n".join([line[4:].strip() for line in self._lines])
+        code = int(self._lines[-1][:3])
+        self._lines.clear()
         self._size = 0
-        return self._code, text
+        return code, text
 
 
 def is_accepting(reply: Reply) -> bool:

@@ -168,16 +168,13 @@ class Session(asyncore.dispatcher):
             return
         if not self.connected and not self._has_connected():
             return
-        talk = self.talk
-        replies = talk.replies
         try:
-            talk.receive(self.socket.recv(_RECEIVE))
+            if self.talk.receive(self.socket.recv(_RECEIVE)):
+                self._extend_deadline()
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            talk.lost()
-        if talk.replies != replies:
-            self._extend_deadline()
+            self.talk.lost()
         self._go_on()
 
     # asyncore calls these in the place of the first, for an error or for the end.
@@ -216,19 +213,18 @@ class Session(asyncore.dispatcher):
     def _send(self) -> None:
         talk = self.talk
         output = talk.output()
-        sent = 0
+        wants = False
         if output:
             try:
-                sent = self.socket.send(output)
+                talk.sent(self.socket.send(output))
+                wants = talk.is_sending
+                if wants:
+                    self._extend_deadline()
             except (BlockingIOError, InterruptedError):
-                pass
+                wants = True
             except OSError:
                 self._receive_last_words()
                 return
-            talk.sent(sent)
-        wants = talk.is_sending
-        if wants and sent:
-            self._extend_deadline()
         if wants is not self._wants_to_write:
             self._wants_to_write = wants
             self._notify()
