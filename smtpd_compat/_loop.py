@@ -113,6 +113,12 @@ def interrupt() -> None:
     _of_thread.is_interrupted = True
 
 
+def is_running_on(map: dict[int, Any]) -> bool:
+    """Whether it is this thread's `loop` that serves the dispatchers in *map*."""
+    poller = _of_thread.pollers.get(id(map))
+    return poller is not None and poller.loops > 0
+
+
 class _Poller:
     """What a selector watches for the dispatchers in a socket map."""
 

@@ -43,12 +43,15 @@ turned = threading.Condition()
 def relaying(
     remoteaddr: Any, loop: Any = smtpd_compat.loop, cls: Any = Relay, **settings: Any
 ) -> Iterator[Any]:
-    """Serve a relay with *settings* of its class."""
+    """Serve a relay with *settings* of its class.
+
+    The loop waits for ever, unless something happens or our own one is to look.
+    """
     relay = type("Relay", (cls,), settings)
 
     def by_turns(timeout: float, map: Any) -> None:
         while map:
-            loop(timeout=timeout, map=map, count=1)
+            loop(timeout=None, map=map, count=1)
             with turned:
                 turned.notify_all()
 
@@ -91,15 +94,6 @@ def recipients(server: Upstream) -> list[str]:
     return [to for message in server.messages for to in message.rcpttos]
 
 
-def briefly(loop: Any) -> Any:
-    """asyncore's loop looks at the clock once in a turn; a short one, here."""
-
-    def run(timeout: float, **kwargs: Any) -> None:
-        loop(timeout=timeout if loop is smtpd_compat.loop else 0.02, **kwargs)
-
-    return run
-
-
 class Held:
     """A script's step that waits to be released."""
 
@@ -133,7 +127,7 @@ def test_one_connection_serves_one_message_after_another(
 @LOOPS
 def test_a_session_without_work_leaves_with_quit_after_a_while(loop: Any) -> None:
     with upstream() as server:
-        with relaying(server.address, briefly(loop), upstream_keep=0.05) as relay:
+        with relaying(server.address, loop, upstream_keep=0.05) as relay:
             with client(relay) as connection:
                 assert send(connection) == OK
                 server.wait_for(lambda: "QUIT" in server.verbs())
@@ -213,22 +207,23 @@ def test_another_remote_address_gets_sessions_of_its_own() -> None:
         assert (len(one.messages), len(two.messages)) == (1, 1)
 
 
+@LOOPS
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_has_sessions_of_its_own() -> None:
+def test_a_forked_child_has_sessions_of_its_own(loop: Any) -> None:
     """It lets go of those that it shares with its parent, without a word.
 
     Before it closes anything, too, as a process for each connection does.
     """
     with upstream() as server:
-        with relaying(server.address) as relay, client(relay) as connection:
+        with relaying(server.address, loop) as relay, client(relay) as connection:
             assert send(connection, "one@x") == OK
             [session] = relay._smtpd_upstream.sessions
             child = os.fork()
             if not child:
                 status = 1
                 try:
-                    status = deliver_in_child(relay, session)
+                    status = deliver_in_child(relay, session, loop)
                 finally:
                     os._exit(status)
             assert os.waitpid(child, 0)[1] == 0
@@ -238,7 +233,7 @@ def test_a_forked_child_has_sessions_of_its_own() -> None:
         assert recipients(server) == ["one@x", "two@x", "three@x"]
 
 
-def deliver_in_child(relay: Any, session: Any) -> int:
+def deliver_in_child(relay: Any, session: Any, loop: Any) -> int:
     """Deliver a message by the relay of the parent, which has a session."""
     assert session not in relay._map.values()
     relay.close()
@@ -248,7 +243,7 @@ def deliver_in_child(relay: Any, session: Any) -> int:
     job = _pool.Job(message, lambda *outcome: outcomes.append(outcome), None)
     relay._smtpd_pool().submit(job)
     while not outcomes:
-        smtpd_compat.loop(timeout=1, map=relay._map, count=1)
+        loop(timeout=1, map=relay._map, count=1)
     return int(outcomes[0][0]["two@x"][0] != 250)
 
 
@@ -381,7 +376,7 @@ def test_a_message_does_not_wait_for_ever(loop: Any, patience: Any) -> None:
             "upstream_queue_timeout": 0.1,
             "upstream_timeout": patience,
         }
-        with relaying(server.address, briefly(loop), **settings) as relay:
+        with relaying(server.address, loop, **settings) as relay:
             with client(relay) as one, client(relay) as two:
                 hand_over(one, "one@x")
                 assert held.asked.wait(PATIENCE)
@@ -513,47 +508,104 @@ def test_a_client_that_leaves_while_its_message_is_delivered_breaks_nothing() ->
 @pytest.mark.parametrize("step", ["greeting", "EHLO", "MAIL", "DATA", "end of data"])
 def test_a_late_reply_is_not_waited_for_in_any_loop(step: str, loop: Any) -> None:
     with upstream({step: [Cut("250-"), SILENT]}) as server:
-        with relaying(server.address, briefly(loop), upstream_timeout=0.1) as relay:
+        with relaying(server.address, loop, upstream_timeout=0.1) as relay:
             with client(relay) as connection:
                 expected = OK if step == "end of data" else UNAVAILABLE
                 assert send(connection) == expected
                 assert connection.noop()[0] == 250
 
 
-class Unwilling(socket.socket):
-    """A socket of a system that shuts none down which is connecting."""
-
-    def shutdown(self, how: int) -> None:
-        raise OSError(errno.ENOTCONN, "not connected")
-
-
 @LOOPS
-@pytest.mark.parametrize("kind", [socket.socket, Unwilling])
 def test_an_upstream_that_does_not_accept_in_time_is_not_there(
-    kind: Any, loop: Any, monkeypatch: pytest.MonkeyPatch
+    loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Unanswered(_upstream.Session):
-        def create_socket(self, *args: Any) -> None:
-            sock = kind(*args)
-            sock.setblocking(False)
-            self.set_socket(sock)
-
         def writable(self) -> bool:
             return False
 
-        def handle_write_event(self) -> None:
-            if self._is_overdue:
-                super().handle_write_event()
-
     monkeypatch.setattr(_pool, "Session", Unanswered)
     with upstream() as server:
-        with relaying(server.address, briefly(loop), upstream_timeout=0.1) as relay:
+        with relaying(server.address, loop, upstream_timeout=0.1) as relay:
             with client(relay) as connection:
                 assert send(connection) == UNAVAILABLE
 
 
+@pytest.mark.parametrize("step", ["MAIL", "queue", "keep"])
+def test_asyncores_loop_does_not_sleep_through_a_time_out(step: str) -> None:
+    """It waits for 30 seconds when nothing happens; this client, for less."""
+    held = Held()
+    settings: Any = {
+        "MAIL": {"upstream_timeout": 0.1},
+        "queue": {"upstream_sessions": 1, "upstream_queue_timeout": 0.1},
+        "keep": {"upstream_keep": 0.1, "upstream_timeout": None},
+    }[step]
+    relay_class = type("Relay", (Relay,), settings)
+    script = {"MAIL": SILENT} if step == "MAIL" else {"end of data": held}
+    with upstream(script) as server, serving(relay_class, server.address) as relay:
+        with smtplib.SMTP(*address(relay), timeout=10) as impatient:
+            impatient.ehlo("client.example")
+            if step == "queue":
+                with client(relay) as one:
+                    hand_over(one)
+                    assert held.asked.wait(PATIENCE)
+                    assert send(impatient) == UNAVAILABLE
+                    held.released.set()
+                    assert one.getreply() == OK
+            else:
+                held.released.set()
+                assert send(impatient) == (UNAVAILABLE if step == "MAIL" else OK)
+                if step == "keep":
+                    server.wait_for(lambda: "QUIT" in server.verbs(), 10)
+
+
+def clocks() -> list[threading.Thread]:
+    """The threads that sleep until something is due."""
+    return [
+        thread for thread in threading.enumerate() if thread.name.endswith("worker")
+    ]
+
+
+@LOOPS
+def test_one_thread_sleeps_for_all_sessions_and_only_in_asyncores_loop(
+    loop: Any,
+) -> None:
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address, loop) as relay, client(relay) as connection:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one, "one@x")
+                hand_over(two, "two@x")
+                until(lambda: len(relay._smtpd_upstream.sessions) == 2)
+                assert held.asked.wait(PATIENCE)
+                assert connection.noop()[0] == 250  # so the loop has turned again
+                assert len(clocks()) == (loop is not smtpd_compat.loop)
+                held.released.set()
+                assert one.getreply() == two.getreply() == OK
+
+
+def test_without_a_thread_to_sleep_a_later_turn_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = []
+
+    def start(self: threading.Thread) -> None:
+        if self.name.endswith("worker") and not refused:
+            refused.append(self)
+            raise RuntimeError("can't start new thread")
+        started(self)
+
+    started = threading.Thread.start
+    with upstream({"MAIL": SILENT}) as server:
+        with relaying(server.address, asyncore.loop, upstream_timeout=0.1) as relay:
+            with client(relay) as connection:
+                begin(connection)
+                monkeypatch.setattr(threading.Thread, "start", start)
+                assert connection.data(MESSAGE) == UNAVAILABLE
+    assert refused
+
+
 def test_a_session_that_has_been_kept_for_too_long_is_not_used() -> None:
-    """asyncore's loop may not have looked at the clock."""
+    """Its end may be due, and not be noticed yet."""
     with upstream() as server:
         with relaying(server.address) as relay, client(relay) as connection:
             assert send(connection) == OK
@@ -804,6 +856,26 @@ def test_a_server_that_closes_still_answers_what_is_in_hand(loop: Any) -> None:
                 server.wait_for(lambda: "QUIT" in server.verbs())
         assert recipients(server) == ["one@x", "two@x"]
         assert server.connections == 1
+
+
+@LOOPS
+def test_a_loop_that_is_to_end_with_the_last_session_ends(loop: Any) -> None:
+    held = Held()
+    map: dict[int, Any] = {}
+    with upstream({"end of data": held}) as server:
+        relay = Relay(("127.0.0.1", 0), server.address, map=map)
+        relay.channel_class = Closing
+        serves = threading.Thread(target=loop, kwargs={"map": map})
+        serves.start()
+        with client(relay) as busy, client(relay) as other:
+            hand_over(busy)
+            assert held.asked.wait(PATIENCE)
+            assert other.docmd("CLOSE")[0] == 250
+            held.released.set()
+            assert busy.getreply() == OK
+        serves.join(PATIENCE)
+    assert not serves.is_alive()
+    assert map == {}
 
 
 def test_a_server_that_closes_lets_go_of_sessions_that_have_nothing_to_do() -> None:

@@ -124,7 +124,7 @@ class WorkerPool:
         for _ in range(self._working):
             self._calls.put(None)
         if not self._unfinished:
-            self._join_threads()
+            self.join()
         self._rest()
 
     def forget_parent(self) -> None:
@@ -155,11 +155,12 @@ class WorkerPool:
         if self._pipe is not None:
             self._pipe.leave()
         if self._is_closed:
-            self._join_threads()
+            self.join()
             if self._pipe is not None:
                 self._pipe.close()
 
-    def _join_threads(self) -> None:
+    def join(self) -> None:
+        """Wait, briefly, for the threads that are about to end."""
         for thread in self._threads:
             thread.join(_JOIN)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections import deque
@@ -11,6 +12,7 @@ from functools import partial
 import smtpd_compat
 
 from .._hosts import has_ended
+from .._loop import is_running_on
 from ._blocking import endpoint
 from ._replies import NO_REPLY
 from ._upstream import Session
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .._connection._workers import WorkerPool
     from ._outgoing import Message
     from ._replies import Reply
 
@@ -67,7 +70,7 @@ class Job(Waiting):
 
     :param answered: called once with the reply for each recipient; with what failed, a
         `Conversation.failure` or an exception's class; and with whether the client may
-        be answered at once, since nobody is asking the socket map's dispatchers.
+        be answered at once, in a turn of its own.
     """
 
     __slots__ = ("answered", "is_retried", "message")
@@ -83,9 +86,9 @@ class Job(Waiting):
         self.answered = answered
         self.is_retried = False
 
-    def fail(self, reply: Reply, failure: Any, at_once: bool) -> None:
+    def fail(self, reply: Reply = NO_REPLY, failure: Any = "") -> None:
         """Answer that it was not delivered."""
-        self.answered(dict.fromkeys(self.message.rcpttos, reply), failure, at_once)
+        self.answered(dict.fromkeys(self.message.rcpttos, reply), failure, False)
 
 
 class Pool:
@@ -109,6 +112,9 @@ class Pool:
         self._is_busy = False
         self._fewer = 0
         self._fewer_until = 0.0
+        self._clock: WorkerPool | None = None
+        #: What wakes the thread that sleeps until the alarm, while it does.
+        self._sleep: threading.Event | None = None
         _pools.add(self)
 
     def submit(self, job: Job) -> None:
@@ -121,7 +127,7 @@ class Pool:
                 return
             session.leave()
         if len(self.queue) >= self.server.upstream_queue:
-            job.fail(NO_REPLY, "", False)
+            job.fail()
             return
         job.begin()
         self.queue.append(job)
@@ -134,14 +140,14 @@ class Pool:
             job = self.queue.popleft()
             if not job.is_gone(now):
                 return job
-            job.fail(NO_REPLY, "", False)
+            job.fail()
         return None
 
     def expire_queue(self, now: float) -> None:
         """Refuse, for now, what has waited for too long."""
         timeout = self.server.upstream_queue_timeout
         while self.queue and self.queue[0].is_too_late(now, timeout):
-            self.queue.popleft().fail(NO_REPLY, "", False)
+            self.queue.popleft().fail()
         if self.queue and timeout is not None:
             self.look_at(self.queue[0].since + timeout)
 
@@ -189,7 +195,7 @@ class Pool:
 
     def _fail_all(self, error: Exception) -> None:
         while self.queue:
-            self.queue.popleft().fail(NO_REPLY, error.__class__, False)
+            self.queue.popleft().fail(NO_REPLY, error.__class__)
 
     def _open(self, found: list[Any], now: float) -> None:
         # What a failure brings about (an answer, another message) finds us busy here.
@@ -200,17 +206,25 @@ class Pool:
         finally:
             self._is_busy = False
 
-    def lost(self, session: Session, reply: Reply, failure: Any) -> None:
-        """A session has ended before it could take a message."""
+    def forget(self, session: Session) -> None:
+        """A session has ended."""
         self.sessions.discard(session)
         self.new.discard(session)
+        if session in self.idle:
+            self.idle.remove(session)
+        if not self.sessions:
+            self._stop_clock()
+
+    def lost(self, session: Session, reply: Reply, failure: Any) -> None:
+        """A session has ended before it could take a message."""
+        self.forget(session)
         now = time.monotonic()
         others = len(self.sessions) - len(self.new)
         if others:  # upstream takes no more than these
             self._fewer = others
             self._fewer_until = now + _FEWER_FOR
         elif self.queue:
-            self.queue.popleft().fail(reply, failure, False)
+            self.queue.popleft().fail(reply, failure)
         self.pump(now)
 
     def retry(self, job: Job) -> None:
@@ -226,26 +240,56 @@ class Pool:
         """Have the alarm at *when*, if not before."""
         if self.alarm is None or when < self.alarm:
             self.alarm = when
+            if self._sleep is not None:
+                self._sleep.set()
+            self.watch_clock()
 
     def sweep(self, now: float) -> None:
         """See what is overdue; called between two events."""
         self.alarm = None
         self.expire_queue(now)
-        overdue = []
+        for session in list(self.sessions):
+            if session.deadline is not None and session.deadline <= now:
+                session.expire()
         for session in self.sessions:
             if session.deadline is not None:
-                if session.deadline <= now:
-                    overdue.append(session)
-                else:
-                    self.look_at(session.deadline)
-        for session in overdue:
-            session.expire()
+                self.look_at(session.deadline)
+
+    def watch_clock(self) -> None:
+        """Have a thread sleep until the alarm, unless the loop is ours and does so."""
+        if self.alarm is None or self._sleep is not None or is_running_on(self.map):
+            return
+        from .._connection._workers import WorkerPool
+
+        left = max(0.0, self.alarm - time.monotonic())
+        sleep = threading.Event()
+        try:
+            if self._clock is None:
+                self._clock = WorkerPool(1, self.map)
+            call = partial(sleep.wait, min(left, threading.TIMEOUT_MAX))
+            self._clock.submit(call, self._slept)
+        except Exception:  # noqa: BLE001 - no thread or no descriptor: see `readable`
+            return
+        self._sleep = sleep
+
+    def _slept(self, outcome: Callable[[], Any]) -> None:
+        self._sleep = None
+        self.sweep(time.monotonic())
+
+    def _stop_clock(self) -> None:
+        if self._sleep is not None:
+            self._sleep.set()
+        if self._clock is not None and self.is_closed:
+            self._clock.close()
+            self._clock.join()
 
     def close(self) -> None:
         """Keep no sessions any more; what is in hand is finished."""
         self.is_closed = True
         while self.idle:
             self.idle.pop().leave()
+        if not self.sessions:
+            self._stop_clock()
 
     def forget_parent(self) -> None:
         """Let go of the sessions that a forked child has inherited, without a word."""
@@ -255,6 +299,7 @@ class Pool:
         for sessions_or_jobs in (self.sessions, self.new, self.idle, self.queue):
             sessions_or_jobs.clear()
         self._is_busy = False
+        self._sleep = None
 
     def log_info(self, message: str, type: str = "info") -> None:
         """As the server does."""

@@ -11,10 +11,9 @@
 #
 # Time.  A reply has a deadline, which moves only with a complete reply, or when some of
 # the message was sent.  `smtpd_compat.loop` calls `Pool.sweep` when the next deadline
-# is due (`Pool.alarm`).  Under a plain asyncore.loop, sessions look at the clock when
-# they are asked whether they are readable, once a turn.  Nothing but the session itself
-# may be closed then; so an overdue one shuts its socket down, and acts on the event
-# that this makes.
+# is due (`Pool.alarm`).  A plain asyncore.loop waits for 30 seconds, whatever is due;
+# there, a thread sleeps until the alarm, one for all of a pool's sessions, and wakes
+# the loop as workers do.
 
 from __future__ import annotations
 
@@ -61,9 +60,6 @@ class Session(asyncore.dispatcher):
         self._addresses = list(addresses)
         self._job: Job | None = None
         self._is_used = False
-        self._is_overdue = False
-        #: Somebody is asking the dispatchers: no other one may act, or be closed, now.
-        self._is_asked = False
         self._wants_to_write = True
         pool.sessions.add(self)
         pool.new.add(self)
@@ -121,29 +117,10 @@ class Session(asyncore.dispatcher):
     # Asked by the loop
 
     def readable(self) -> bool:
-        """Whether to wait for replies; an overdue one makes an event here."""
-        if self.pool.alarm is not None:
-            now = time.monotonic()
-            if self.pool.alarm <= now:
-                self.pool.expire_queue(now)
-            if self.deadline is not None and self.deadline <= now:
-                return self._shut_down()
+        """Whether to wait for replies."""
+        if self.poller is None:  # again, if there was no thread for that before
+            self.pool.watch_clock()
         return self.connected
-
-    def _shut_down(self) -> bool:
-        if self in self.pool.idle:
-            self.pool.idle.remove(self)
-            self.leave()
-            return False
-        try:
-            if not self._is_overdue:
-                self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:  # not every system lets it, while connecting
-            self._is_asked = True
-            self.expire()
-            return False
-        self._is_overdue = True
-        return True
 
     def writable(self) -> bool:
         """Whether there is something to send."""
@@ -162,10 +139,7 @@ class Session(asyncore.dispatcher):
     # Events
 
     def handle_read_event(self) -> None:
-        """Read what upstream says; or act on our own shutdown."""
-        if self._is_overdue:
-            self.expire()
-            return
+        """Read what upstream says."""
         if not self.connected and not self._has_connected():
             return
         try:
@@ -182,10 +156,10 @@ class Session(asyncore.dispatcher):
 
     def handle_write_event(self) -> None:
         """Send; or see what has become of connecting."""
-        if self._is_overdue or not self.connected:
-            self.handle_read_event()
-        else:
+        if self.connected:
             self._send()
+        else:
+            self.handle_read_event()
 
     def handle_error(self) -> None:
         """Log the exception, and end."""
@@ -283,8 +257,7 @@ class Session(asyncore.dispatcher):
         self._job = None
         if talk.is_over:
             self._forget()
-            may_retry = was_used and not (talk.progress or self._is_overdue)
-            if may_retry and not job.is_retried:
+            if was_used and not talk.progress and not job.is_retried:
                 self.pool.retry(job)
                 self.pool.pump(now)
                 return
@@ -294,13 +267,13 @@ class Session(asyncore.dispatcher):
             else:
                 self._take_next(now)
         finally:
-            job.answered(outcome, failure, not self._is_asked)
+            job.answered(outcome, failure, True)
 
     def expire(self) -> None:
         """Time is up."""
-        self._is_overdue = True
+        if self._job is not None:
+            self._job.is_retried = True  # or upstream might take it twice
         if self in self.pool.idle:
-            self.pool.idle.remove(self)
             self.leave()
         elif self.socket is not None:
             self.talk.lost()
@@ -316,10 +289,7 @@ class Session(asyncore.dispatcher):
         self._forget()
 
     def _forget(self) -> None:
-        self.pool.sessions.discard(self)
-        self.pool.new.discard(self)
-        if self in self.pool.idle:
-            self.pool.idle.remove(self)
+        self.pool.forget(self)
         self.drop_socket()
 
     def close(self) -> None:
@@ -329,4 +299,4 @@ class Session(asyncore.dispatcher):
             self.leave()
         self._forget()
         if job is not None:
-            job.fail(NO_REPLY, "SMTPServerDisconnected", False)
+            job.fail(NO_REPLY, "SMTPServerDisconnected")

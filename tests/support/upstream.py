@@ -90,10 +90,10 @@ class Upstream:
         """The verbs of all commands."""
         return [command.split()[0].upper() for command in self.commands]
 
-    def wait_for(self, condition: Callable[[], Any]) -> None:
+    def wait_for(self, condition: Callable[[], Any], patience: float = 60) -> None:
         """Wait until what clients have done fulfils *condition*."""
         with self._lock:
-            assert self._lock.wait_for(condition, 60)
+            assert self._lock.wait_for(condition, patience)
 
     def close(self) -> None:
         """Stop listening, end all conversations, wait for all threads."""
