@@ -194,7 +194,6 @@ class SMTPChannel(
         self.require_SMTPUTF8 = False
         self.num_bytes = 0
         self.set_terminator(_END_OF_LINE)
-        self._smtpd.text = None
 
     def _set_rset_state(self) -> None:
         """Everything but the greeting as in the beginning."""
@@ -275,9 +274,6 @@ class SMTPChannel(
             self.terminator = term
         else:
             asynchat.async_chat.set_terminator(self, term)
-        if not _has_begun(self):
-            _begin(self)
-        self._smtpd.at_start_of_data = self.terminator == b"\r\n.\r\n"
 
     @property
     def ac_in_buffer(self) -> bytes:

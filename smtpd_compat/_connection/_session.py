@@ -186,18 +186,18 @@ class Session(Stream):
 
     def end_data(self, channel: SMTPChannel, received: bytes | str) -> None:
         """Hand the message over that is complete, if it may be taken."""
+        is_translated = self.text is not None
+        self.text = None
         limit = channel.data_size_limit
         if limit and channel.num_bytes > limit:
             channel.received_data = ""
             channel._set_post_data_state()
             channel.push("552 Error: Too much mail data")
             return
-        if self.text is None:
+        if not is_translated:
             if isinstance(received, str):
                 received = received.encode("utf-8", "surrogateescape")
             received = message_text(received)
-        else:
-            self.text = None
         if channel._decode_data:
             text = decode_or_none(received)
             if text is None:
@@ -296,6 +296,7 @@ class Session(Stream):
                 channel.push("421 Error: local error in processing, closing connection")
             channel.close_when_done()
             return
+        self.text = None
         channel.received_lines = []
         channel._set_post_data_state()
         if not self.last_pushed:

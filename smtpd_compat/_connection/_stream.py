@@ -77,7 +77,7 @@ class Stream:
     """
 
     __slots__ = (
-        "at_start_of_data",
+        "at_start",
         "corked",
         "hold",
         "is_choked",
@@ -96,8 +96,8 @@ class Stream:
     def __init__(self) -> None:
         self.unread = b""
         self.position = 0
-        #: Nothing has come since the terminator became that of a message.
-        self.at_start_of_data = False
+        #: Nothing has come since the last terminator.
+        self.at_start = True
         #: A hook has been given a piece of a line; if it fails, the rest means nothing.
         self.is_collecting = False
         self.hold: Any = None
@@ -165,20 +165,19 @@ class Stream:
             if not terminator or isinstance(terminator, int):
                 self._consume_by_count(channel, terminator, start, len(unread))
                 continue
-            if self.at_start_of_data:
+            if self.at_start and terminator == _END_OF_DATA:
                 if _EMPTY_DATA.startswith(unread[start : start + 3]):
                     if len(unread) - start < 3:
                         return
-                    self.at_start_of_data = False
                     self.position = start + 3
                     self.take_piece(channel, b"", True)
                     continue
-                self.at_start_of_data = False
             if terminator == _END_OF_DATA and unread.find(b".", start) < 0:
                 # Most of a message has no dot; one octet is found faster than five.
                 end = -1
             else:
                 end = unread.find(terminator, start)
+            self.at_start = end >= 0
             if end >= 0:
                 self.position = end + len(terminator)
                 self.take_piece(channel, unread[start:end], True)
@@ -196,10 +195,12 @@ class Stream:
         if count:
             end = min(start + count, end)
         self.position = end
+        self.at_start = False
         self.take_piece(channel, self.unread[start:end], False)
         if count:
             channel.terminator = count - (end - start)
             if not channel.terminator:
+                self.at_start = True
                 self.take_piece(channel, b"", True)
 
     # Turns
