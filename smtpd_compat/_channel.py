@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import time
 
 import smtpd_compat
@@ -30,6 +31,8 @@ _END_OF_LINE = b"\r\n"
 
 #: What becomes of characters that the session cannot carry.
 _ESCAPES = "backslashreplace"
+
+_SOCKET = socket.socket
 
 #: The client is gone already; not a fault of ours.
 _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
@@ -146,9 +149,10 @@ class SMTPChannel(
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
     ) -> None:
-        if not _has_begun(self):
-            self._smtpd = Session()
+        self._smtpd = Session()
         smtpd_compat.asynchat.async_chat.__init__(self, conn, map=map)
+        # asyncore has just asked a socket of the system's for its peer.
+        peer = self.addr if type(conn) is _SOCKET else None
         self.smtp_server = server
         self.conn = conn
         self.addr = addr
@@ -171,7 +175,7 @@ class SMTPChannel(
         self.command_size_limits.clear()
         self.fqdn = host_name()
         try:
-            self.peer = conn.getpeername()
+            self.peer = peer or conn.getpeername()
         except OSError as error:
             self.close()
             if error.errno not in _GONE:
@@ -180,7 +184,12 @@ class SMTPChannel(
         _send_at_once(self.socket)
         if tracing():
             trace("Peer:", repr(self.peer))
-        self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
+        self._smtpd.corked = True
+        try:
+            self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
+        finally:
+            self._smtpd.corked = False
+        self._smtpd.send_gathered(self)
 
     # The transaction
 
@@ -259,7 +268,7 @@ class SMTPChannel(
         if tracing():
             trace("Data:", repr(received))
         if self.smtp_state == self.COMMAND:
-            session.run_command(self, received)
+            session.run_command(self, received, self.num_bytes)
         elif self.smtp_state == self.DATA:
             session.end_data(self, received)
         else:
@@ -416,7 +425,6 @@ def _begin(channel: SMTPChannel) -> None:
 
 def _send_at_once(sock: Any) -> None:
     """Have short segments not wait for an acknowledgement (Nagle's algorithm)."""
-    socket = smtpd_compat.socket
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, AttributeError):  # not TCP, or a test's own socket

@@ -269,7 +269,7 @@ class Commands:
         address, rest = self._getaddr(self._strip_command_keyword(keyword, arg))
         if not address or (rest and not self.extended_smtp):
             return None
-        return address, _WORDS.findall(rest.upper())
+        return address, _WORDS.findall(rest.upper()) if rest else []
 
     def _strip_command_keyword(self, keyword: str, arg: str) -> str:
         """What follows *keyword* in *arg*, ``''`` where it does not stand."""
@@ -304,6 +304,9 @@ class Commands:
 
     def _smtpd_refuse_mail(self, params: dict[str, str | bool]) -> str | None:
         """The reply to a MAIL whose parameters will not do, None if they will."""
+        limit = self.data_size_limit
+        if not params and (not limit or limit > 0):
+            return None
         if not self._decode_data and params.pop("BODY", "7BIT") not in (
             "7BIT",
             "8BITMIME",
@@ -314,9 +317,9 @@ class Commands:
         size = params.pop("SIZE", "0")
         if isinstance(size, bool) or not size.isdigit():
             return self._smtpd_syntax("MAIL")
-        if self.data_size_limit:
+        if limit:
             try:
-                too_large = int(size) > self.data_size_limit
+                too_large = int(size) > limit
             except ValueError:  # a digit to Unicode, such as a superscript, not to int
                 return self._smtpd_syntax("MAIL")
             if too_large:

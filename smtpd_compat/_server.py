@@ -11,6 +11,7 @@ import smtpd_compat
 
 from ._asyncore import asyncore, is_asyncores
 from ._channel import SMTPChannel
+from ._connection._session import Session
 from ._eras._calls import every_interface, open_channel
 from ._eras._names import ForwardsToSocket
 from ._hosts import family_and_type
@@ -115,6 +116,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     _map: dict[int, Any]
     _smtpd_workers: WorkerPool | None = None
     _smtpd_accept_again = 0.0
+    _smtpd_accepted_in_a_row = 0
     #: Descriptors of the connections that were accepted and are not known to be closed.
     _smtpd_open: set[int] | None = None
     #: The size of the map when the channels were last counted in it.
@@ -216,7 +218,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
 
     def handle_read_event(self) -> None:
         """Accept; an error on the way is an error, not the end of this socket."""
-        if self._smtpd_is_paused():
+        if self._smtpd_accept_again and self._smtpd_is_paused():
             # asyncore's loop would ask again only when something else happens, so it
             # goes on watching this socket, which is ready all the time.  Here it gives
             # way to the others instead of turning without a pause.
@@ -231,14 +233,20 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
             self.handle_error()
 
     def handle_accept(self) -> None:
-        """Take the connections that wait, each for `handle_accepted`.
+        """Take connections that wait, each for `handle_accepted`.
 
-        One only, as asyncore does, where somebody could tell the difference.
+        One only, as asyncore does, where somebody could tell the difference, or where
+        they have not been coming one after the other.
         """
-        for _ in range(_ACCEPTS_PER_TURN if self._smtpd_may_accept_more() else 1):
+        at_once = min(self._smtpd_accepted_in_a_row // 4, _ACCEPTS_PER_TURN)
+        if at_once > 1 and not self._smtpd_may_accept_more():
+            at_once = 1
+        for _ in range(at_once or 1):
             pair = self.accept()
             if pair is None:
+                self._smtpd_accepted_in_a_row = 0
                 return
+            self._smtpd_accepted_in_a_row += 1
             self.handle_accepted(*pair)
             if not self.accepting:
                 return
@@ -268,7 +276,18 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         if tracing():
             trace(f"Incoming connection from {addr!r}")
         try:
-            open_channel(self, conn, addr)
+            if _takes_all(self.channel_class):
+                self.channel_class(
+                    self,
+                    conn,
+                    addr,
+                    self.data_size_limit,
+                    self._map,
+                    self.enable_SMTPUTF8,
+                    self._decode_data,
+                )
+            else:
+                open_channel(self, conn, addr)
         except BaseException:
             self._smtpd_forget(conn)
             _refuse(conn, b"421 Service not available, try again later\r\n")
@@ -280,7 +299,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         A client too many is told 421 here, where servers with a ``handle_accept`` of
         their own come by too.
         """
-        for _ in range(_ACCEPTS_PER_TURN if self._smtpd_never_blocks() else 1):
+        for _ in range(_ACCEPTS_PER_TURN):
             try:
                 pair: tuple[Any, Any] | None = super().accept()
             except OSError as error:
@@ -296,6 +315,8 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
                 self._smtpd_opened().add(pair[0].fileno())
                 return pair
             _refuse(pair[0], b"421 Too many connections, try again later\r\n")
+            if not self._smtpd_never_blocks():
+                return None
         return None
 
     def readable(self) -> bool:
@@ -457,6 +478,20 @@ _ACCEPTING = {
     name: getattr(SMTPServer, name)
     for name in ("accept", "handle_accept", "handle_accepted", "readable")
 }
+
+
+Session.take_for_threads = SMTPServer._smtpd_take_message
+
+_CHANNEL_INIT: Any = vars(SMTPChannel)["__init__"]
+
+
+def _takes_all(cls: Any) -> bool:
+    """Whether making a *cls* is calling the constructor of this package's channel."""
+    return (
+        cls.__init__ is _CHANNEL_INIT
+        and cls.__new__ is object.__new__
+        and type(cls) is type
+    )
 
 
 def _refuse(conn: Any, reply: bytes) -> None:

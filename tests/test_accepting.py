@@ -117,11 +117,16 @@ def test_a_server_of_one_client_at_a_time_has_one(loop: Any) -> None:
             stage.until(lambda: not stage.channels)
 
 
-def test_a_server_without_a_say_takes_all_that_wait_in_one_turn() -> None:
-    with on_stage(Server) as stage, waiting(stage, 3) as clients:
-        stage.until(lambda: stage.channels)
-        assert len(stage.channels) == 3
-        hear_all(stage, clients)
+def test_many_that_come_one_after_the_other_are_taken_together() -> None:
+    with on_stage(Server) as stage, waiting(stage, 40) as clients:
+        taken = []
+        while len(stage.channels) < len(clients):
+            before = len(stage.channels)
+            stage.turn(timeout=1)
+            taken.append(len(stage.channels) - before)
+        assert taken[0] == 1
+        assert taken == sorted(taken)
+        assert max(taken) > 2
 
 
 @LOOPS

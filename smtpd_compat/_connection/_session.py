@@ -6,6 +6,7 @@ from functools import partial
 
 from .._commands import METHODS, escape_line_ends
 from .._eras import _calls, _greetings, _text_hooks
+from .._settings import setting
 from .._text._message import MessageText, decode_or_none, message_text
 from .._tracing import tracing
 from ._stream import WORKER, Stream
@@ -23,23 +24,29 @@ class Message:
 
     __slots__ = ("channel", "data", "envelope", "options")
 
-    def __init__(self, channel: SMTPChannel) -> None:
+    def __init__(
+        self,
+        channel: SMTPChannel,
+        envelope: tuple[Any, ...],
+        data: Any,
+        options: dict[str, Any],
+    ) -> None:
         self.channel = channel
         #: Peer, reverse-path and recipients.
-        self.envelope = (channel.peer, channel.mailfrom, channel.rcpttos)
+        self.envelope = envelope
         #: Its lines ending in LF: `bytes`, or `str` with *decode_data*.
-        self.data = channel.received_data
+        self.data = data
         #: What ``process_message`` gets by name; not with *decode_data*.
-        self.options = {
-            "mail_options": channel.mail_options,
-            "rcpt_options": channel.rcpt_options,
-        }
+        self.options = options
 
 
 class Session(Stream):
     """What a channel keeps, and does, for its SMTP session."""
 
     __slots__ = ("accepted", "decoder", "hook", "text", "text_lists", "watches")
+
+    #: What takes a message only for a worker's thread.
+    take_for_threads: Any = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,8 +82,7 @@ class Session(Stream):
         ):
             _text_hooks.call(self, channel, piece, ends, are_stock)
         elif channel.smtp_state == channel.COMMAND:
-            channel.num_bytes = len(piece)
-            self.run_command(channel, piece)
+            self.run_command(channel, piece, len(piece))
         elif channel.smtp_state == channel.DATA:
             if channel.data_size_limit:
                 channel.num_bytes = len(piece)
@@ -109,9 +115,11 @@ class Session(Stream):
 
     # Commands
 
-    def run_command(self, channel: SMTPChannel, received: bytes | str) -> None:
-        """Call the method ``smtp_VERB`` for a line."""
-        size, channel.num_bytes = channel.num_bytes, 0
+    def run_command(
+        self, channel: SMTPChannel, received: bytes | str, size: int
+    ) -> None:
+        """Call the method ``smtp_VERB`` for a line of *size* octets."""
+        channel.num_bytes = 0
         line = decode_or_none(received)
         if not line:
             channel.push("500 Error: bad syntax")
@@ -167,9 +175,11 @@ class Session(Stream):
         """See whether one of them says what is being pushed."""
         if self.last_pushed.startswith(b"220 "):
             return  # the banner: a subclass's __init__ may not be over
+        if channel.seen_greeting and channel.extended_smtp:
+            return
         greetings = _greetings.own_greetings(channel, self.stock)
         self.watches = bool(greetings)
-        if not greetings or (channel.seen_greeting and channel.extended_smtp):
+        if not greetings:
             return
         found = _greetings.answering(greetings)
         if found is not None:
@@ -213,20 +223,23 @@ class Session(Stream):
         """Give the message to the server's ``process_message``, for its reply."""
         server = channel.smtp_server
         handler = server.process_message
-        message = Message(channel)
-        call: Callable[[], Any]
-        if channel._decode_data:
-            call = partial(handler, *message.envelope, message.data)
-        else:
-            call = partial(
-                _calls.call_process_message,
-                handler,
-                message.envelope,
-                message.data,
-                message.options,
-            )
-        if not self._is_taken(channel, server, call, message):
-            self._answer_message(channel, call())
+        envelope = (channel.peer, channel.mailfrom, channel.rcpttos)
+        data = channel.received_data
+        options = {
+            "mail_options": channel.mail_options,
+            "rcpt_options": channel.rcpt_options,
+        }
+        # A test's stand-in for a server may have every name, but its class has not.
+        take = getattr(type(server), "_smtpd_take_message", None)
+        if take is not None and (
+            take is not self.take_for_threads or setting(server, "worker_threads")
+        ):
+            call = partial(_call, channel, handler, envelope, data, options)
+            message = Message(channel, envelope, data, options)
+            if self._is_taken(channel, server, call, message):
+                return
+        status = _call(channel, handler, envelope, data, options)
+        self._answer_message(channel, status)
 
     def _is_taken(
         self,
@@ -236,9 +249,6 @@ class Session(Stream):
         message: Message,
     ) -> bool:
         """Whether somebody else has the message, and will bring the answer."""
-        # A test's stand-in for a server may have every name, but its class has not.
-        if not hasattr(type(server), "_smtpd_take_message"):
-            return False
         self.hold_for(channel, WORKER)  # for the answer may be there at once
         is_taken: bool = False
         try:
@@ -311,3 +321,16 @@ class Session(Stream):
         """Take leave of a client, since the server stops."""
         channel.push("421 Error: shutting down, closing connection")
         channel.close_when_done()
+
+
+def _call(
+    channel: SMTPChannel,
+    handler: Callable[..., Any],
+    envelope: tuple[Any, ...],
+    data: Any,
+    options: dict[str, Any],
+) -> Any:
+    """Call *handler*, a ``process_message``."""
+    if channel._decode_data:
+        return handler(*envelope, data)
+    return _calls.call_process_message(handler, envelope, data, options)

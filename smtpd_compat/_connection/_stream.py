@@ -310,7 +310,7 @@ class Stream:
     def send_gathered(self, channel: SMTPChannel) -> bool:
         """Send what was pushed, in one segment; False if not all of it went out."""
         unsent = channel.producer_fifo
-        if not isinstance(unsent[0], bytes):
+        if not unsent or not isinstance(unsent[0], bytes):
             return True
         output = unsent.popleft()
         if unsent and isinstance(unsent[0], bytes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from functools import partial
 from types import FunctionType, MethodType
+from weakref import ref
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
@@ -56,17 +57,19 @@ KINDS = _Kinds()
 
 
 #: The functions that have taken a message as it is given today, and for which class:
-#: new code pays one look-up.
-_CURRENT: MutableMapping[Any, Callable[[], Any]] = weakref.WeakKeyDictionary()
+#: new code pays one look-up.  A plain dict of weak references is quicker to ask than a
+#: WeakKeyDictionary.
+_CURRENT: dict[ref[Any], ref[Any]] = {}
 
 
 def is_current(method: MethodType) -> bool:
     """Whether *method* has taken a message as it is given today."""
-    owner = _CURRENT.get(method.__func__)
+    owner = _CURRENT.get(ref(method.__func__))
     return owner is not None and owner() is type(method.__self__)
 
 
 def remember_current(handler: Any) -> None:
     """Keep that *handler* has taken a message as it is given today."""
     if type(handler) is MethodType:
-        _CURRENT[handler.__func__] = weakref.ref(type(handler.__self__))
+        key = ref(handler.__func__, lambda gone: _CURRENT.pop(gone, None))
+        _CURRENT[key] = ref(type(handler.__self__))
