@@ -33,8 +33,13 @@ _ACCEPT_RETRY = 0.5
 #: Seconds between two looks for idle clients, at the least.
 _SWEEP_PAUSE = 0.1
 
+#: Seconds between two looks at a server of this package, in a loop that is busy.
+_LOOK_PAUSE = 0.1
+
 #: Seconds between two attempts at having something better than poll.
 _MAKESHIFT_PAUSE = 1.0
+
+_NEVER = float("inf")
 
 #: ``selectors.EVENT_READ`` and ``EVENT_WRITE``; that module is imported when needed.
 _READ, _WRITE = 1, 2
@@ -137,6 +142,10 @@ class _Poller:
         self._events: dict[int, int] = {}
         #: Those that are asked in every turn.
         self._asked: dict[int, Any] = {}
+        #: Servers of this package, which are asked when nothing else happens, and now
+        #: and then.
+        self._servers: dict[int, Any] = {}
+        self._look_after = 0.0
         #: Of the others: what tells this poller when they have changed.
         self._notifying: dict[int, Any] = {}
         #: Channels that read nothing for now, and are watched for reading all the same.
@@ -180,28 +189,7 @@ class _Poller:
         """Wait until something can be read or written, and have it done."""
         self._turns += 1
         turn = self._turns
-        self.refresh()
-        if self._accept_later:
-            timeout = _ACCEPT_RETRY if timeout is None else min(timeout, _ACCEPT_RETRY)
-        if self._sweep_after is not None:
-            after = self._sweep_after
-            timeout = after if timeout is None else min(timeout, after)
-        started = time.monotonic()
-        for pool in self._pools:
-            if pool.alarm is not None:
-                after = max(0.0, pool.alarm - started)
-                timeout = after if timeout is None else min(timeout, after)
-        self.is_waiting = True
-        try:
-            if _of_thread.is_interrupted:
-                _of_thread.is_interrupted = False
-                raise KeyboardInterrupt
-            ready = self._selector.select(timeout)
-        finally:
-            self.is_waiting = False
-        if not ready and (timeout is None or time.monotonic() - started < timeout / 2):
-            self._start_afresh()
-        for key, events in ready:
+        for key, events in self._wait(timeout):
             fd = key.fd
             dispatcher = self._watched.get(fd)
             if dispatcher is None or self._notifying.get(fd) is not dispatcher:
@@ -222,6 +210,53 @@ class _Poller:
             if turn != self._turns:
                 break
 
+    def _wait(self, timeout: float | None) -> list[tuple[Any, int]]:
+        """Ask who wants what, and wait for some of it, at most *timeout* seconds."""
+        now = time.monotonic()
+        end = _NEVER if timeout is None else now + timeout
+        while True:
+            is_looking = (
+                now >= self._look_after or self._accept_later or not self._servers
+            )
+            self.refresh(now, is_looking)
+            if not self._map:
+                return []
+            until = self._alarm(now, end)
+            if not is_looking and self._look_after < until:
+                until = self._look_after
+            ready = self._select(until, now)
+            if ready:
+                return ready
+            started, now = now, time.monotonic()
+            if until == _NEVER or now - started < (until - started) / 2:
+                self._start_afresh()
+            elif until != end and not is_looking:
+                continue
+            return ready
+
+    def _alarm(self, now: float, end: float) -> float:
+        """When something is to be done though nothing has happened, *end* at last."""
+        if self._accept_later:
+            end = min(end, now + _ACCEPT_RETRY)
+        if self._sweep_after is not None:
+            end = min(end, now + self._sweep_after)
+        for pool in self._pools:
+            if pool.alarm is not None:
+                end = min(end, pool.alarm)
+        return end
+
+    def _select(self, until: float, now: float) -> list[tuple[Any, int]]:
+        self.is_waiting = True
+        try:
+            if _of_thread.is_interrupted:
+                _of_thread.is_interrupted = False
+                raise KeyboardInterrupt
+            timeout = None if until == _NEVER else max(0.0, until - now)
+            ready: list[tuple[Any, int]] = self._selector.select(timeout)
+            return ready
+        finally:
+            self.is_waiting = False
+
     def close(self) -> None:
         """Watch nothing any more."""
         for fd in list(self._watched):
@@ -240,10 +275,13 @@ class _Poller:
         old.close()
         self._watch_all_anew()
 
-    def refresh(self) -> None:
-        """Find out who wants what."""
+    def refresh(self, now: float, is_looking: bool) -> None:
+        """Find out who wants what.
+
+        :param is_looking: whether to ask the servers, too.
+        """
         if self._process != os.getpid() or (
-            self._better_after is not None and time.monotonic() > self._better_after
+            self._better_after is not None and now > self._better_after
         ):
             # A forked child would share an epoll with its parent.
             self._start_afresh()
@@ -251,20 +289,27 @@ class _Poller:
             self.is_displaced = False
             for fd in list(self._watched):
                 self.forget(fd)
-        for pool in list(self._pools):
-            if pool.alarm is not None and pool.alarm <= time.monotonic():
-                pool.sweep(time.monotonic())
-        self._accept_later = False
-        self._sweep_after = None
-        self._ask(self._asked)
+        for pool in list(self._pools) if self._pools else ():
+            if pool.alarm is not None and pool.alarm <= now:
+                pool.sweep(now)
+        if is_looking:
+            self._look_after = now + _LOOK_PAUSE
+            self._accept_later = False
+            self._sweep_after = None
+            self._changed.update(self._servers)
+        if self._asked:
+            self._changed.update(self._asked)
+        self._ask()
         # Now that those which left are known, so are those which came.
-        newest = self._newest()
-        if newest:
-            self._ask(newest)
+        came = self._newest()
+        if came:
+            self._changed.update(came)
+            self._ask()
         if len(self._map) != len(self._watched):
-            self._ask(set(self._map).symmetric_difference(self._watched))
+            self._changed.update(set(self._map).symmetric_difference(self._watched))
+            self._ask()
 
-    def _newest(self) -> list[int]:
+    def _newest(self) -> list[Any]:
         """The descriptors at the end of the map, where a dict has what came last.
 
         Where the numbers are the same, one look tells whether they tell the truth:
@@ -272,49 +317,46 @@ class _Poller:
         """
         came = len(self._map) - len(self._watched)
         try:
-            if came <= 0:
-                last = next(reversed(self._map), None)
-                is_known = self._map.get(last) is self._watched.get(last)  # type: ignore[arg-type]
-                return [] if is_known or last is None else [last]
-            return list(islice(reversed(self._map), came))
-        except (TypeError, RuntimeError):  # no dict, or changed by another thread
-            return []
+            newest = reversed(self._map)
+            if came > 0:
+                return list(islice(newest, came))
+            for fd in newest:
+                return [] if self._map[fd] is self._watched.get(fd) else [fd]
+        except (TypeError, KeyError, RuntimeError):
+            pass  # no dict, or changed by another thread
+        return []
 
-    def _ask(self, descriptors: Iterable[int]) -> None:
-        """Ask these, and those to which something has happened, what they want."""
-        self._changed.update(descriptors)
-        while self._changed:
-            self.update_interest(self._changed.pop())
+    def _ask(self) -> None:
+        """Ask those to which something has happened what they want."""
+        changed = self._changed
+        while changed:
+            self.update_interest(changed.pop())
 
     def update_interest(self, fd: int) -> None:
         """Ask the dispatcher at *fd* what it wants, and watch for that."""
         dispatcher = self._map.get(fd)
+        if dispatcher is None:
+            self.forget(fd)
+            return
         # One that connects again often gets its old descriptor again.
         socket = look_up(dispatcher, "socket")
-        if dispatcher is not self._watched.get(fd) or socket is not self._sockets.get(
-            fd
-        ):
+        if dispatcher is not self._watched.get(fd) or socket is not self._sockets[fd]:
             self.forget(fd)
-            if dispatcher is not None:
-                self.register(fd, dispatcher)
-                self._sockets[fd] = socket
-        if dispatcher is None:
-            return
+            self.register(fd, dispatcher)
+            self._sockets[fd] = socket
         reads, writes = dispatcher.readable(), dispatcher.writable()
-        if dispatcher.accepting:
-            reads = reads and not _is_paused(dispatcher)
-            writes = False
-            self._accept_later = self._accept_later or not reads
-        # Only servers of this package look for idle clients.
-        if hasattr(type(dispatcher), "_smtpd_idle_timeout"):
-            idle_timeout = dispatcher._smtpd_idle_timeout()
-            if idle_timeout is not None:
-                after = max(idle_timeout / 10, _SWEEP_PAUSE)
-                self._sweep_after = min(after, self._sweep_after or 30.0)
+        if fd not in self._notifying:
+            if dispatcher.accepting:
+                reads = reads and not _is_paused(dispatcher)
+                writes = False
+                self._accept_later = self._accept_later or not reads
+            # Only servers of this package look for idle clients.
+            if hasattr(type(dispatcher), "_smtpd_idle_timeout"):
+                self._note_idle_timeout(dispatcher._smtpd_idle_timeout())
         events = (_READ if reads else 0) | (_WRITE if writes else 0)
         before = self._events.get(fd, 0)
         # Asking may have closed it.
-        if self._map.get(fd) is not dispatcher or events == before:
+        if events == before or self._map.get(fd) is not dispatcher:
             return
         if not events and before == _READ and fd in self._notifying:
             # A channel whose message is in hand, most likely: it will read again soon.
@@ -322,12 +364,19 @@ class _Poller:
         else:
             self._set_events(fd, dispatcher, events)
 
+    def _note_idle_timeout(self, idle_timeout: float | None) -> None:
+        if idle_timeout is not None:
+            after = max(idle_timeout / 10, _SWEEP_PAUSE)
+            self._sweep_after = min(after, self._sweep_after or 30.0)
+
     def register(self, fd: int, dispatcher: Any) -> None:
         """Keep *dispatcher*, which is new at *fd*."""
         self._watched[fd] = dispatcher
         notifier = _notifier_of(dispatcher)
         if notifier is None:
-            self._asked[fd] = dispatcher
+            is_stock = getattr(type(dispatcher), "_smtpd_has_stock_readable", None)
+            is_server = is_stock is not None and is_stock(dispatcher)
+            (self._servers if is_server else self._asked)[fd] = dispatcher
             return
         if notifier.poller is not None and notifier.poller is not self:
             notifier.poller.is_displaced = True
@@ -360,6 +409,7 @@ class _Poller:
             if not self._pools[pool]:
                 del self._pools[pool]
         self._asked.pop(fd, None)
+        self._servers.pop(fd, None)
         self._resting.discard(fd)
         self._sockets.pop(fd, None)
         if self._events.pop(fd, 0):
