@@ -334,7 +334,7 @@ class _Poller:
 
     def update_interest(self, fd: int) -> None:
         """Ask the dispatcher at *fd* what it wants, and watch for that."""
-        dispatcher = self._map.get(fd)
+        dispatcher: Any = self._map.get(fd)
         if dispatcher is None:
             self.forget(fd)
             return
