@@ -374,6 +374,8 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         """A channel has closed, and given back its *descriptor*."""
         self._smtpd_accept_again = 0.0
         self._smtpd_opened().discard(descriptor)
+        if self.accepting:
+            return
         sweeper = _Sweeper.key(self)
         if sweeper not in self._map:
             return

@@ -238,8 +238,9 @@ class Session(Stream):
             message = Message(channel, envelope, data, options)
             if self._is_taken(channel, server, call, message):
                 return
-        status = _call(channel, handler, envelope, data, options)
-        self._answer_message(channel, status)
+        self._answer_message(
+            channel, _call(channel, handler, envelope, data, options)
+        )
 
     def _is_taken(
         self,
@@ -265,7 +266,7 @@ class Session(Stream):
     def _answer_message(self, channel: SMTPChannel, status: Any) -> None:
         channel.received_lines = []
         channel._set_post_data_state()
-        if not isinstance(status, str) and status and self._has_stock_push(channel):
+        if status and not isinstance(status, str) and self._has_stock_push(channel):
             status = _calls.reply_of(channel.smtp_server.process_message, status)
         channel.push(status or "250 OK")
 

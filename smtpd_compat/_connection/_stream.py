@@ -322,8 +322,7 @@ class Stream:
         # be offered the same octets again, in as large a piece as before.
         size = channel.ac_out_buffer_size
         sent = 0
-        self.is_choked = False
-        while sent < len(output) and not self.is_choked:
+        while True:
             piece = output[sent : sent + size]
             try:
                 # One of a program's own that swallows errors returns None, which
@@ -336,9 +335,11 @@ class Stream:
                 return False
             sent += taken
             self.is_choked = taken < len(piece)
-        if self.is_choked:
-            unsent.appendleft(output[sent:])
-        return not self.is_choked
+            if self.is_choked:
+                unsent.appendleft(output[sent:])
+                return False
+            if sent >= len(output):
+                return True
 
     def run_uncorked(self, channel: SMTPChannel, work: Callable[[], object]) -> None:
         """Do *work* of a subclass's own, whose output leaves as it is pushed.
