@@ -253,7 +253,8 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
 
     def _smtpd_has_stock_readable(self) -> bool:
         """Whether `readable` is this class's, so that the loop knows when it changes."""
-        return getattr(self.readable, "__func__", None) is _ACCEPTING["readable"]
+        own = getattr(self.readable, "__func__", None)
+        return own is _ACCEPTING["readable"]
 
     def _smtpd_may_accept_more(self) -> bool:
         """Whether nobody can tell that `accept` is called more than once."""
