@@ -252,7 +252,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
                 return
 
     def _smtpd_has_stock_readable(self) -> bool:
-        """Whether `readable` is this class's, so that the loop knows when it changes."""
+        """Whether `readable` is this class's, whose answer changes seldom."""
         own = getattr(self.readable, "__func__", None)
         return own is _ACCEPTING["readable"]
 
