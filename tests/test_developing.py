@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutation.sample import module_of
+from tests.mutation.workers import own_files
+
 ROOT = Path(__file__).parents[1]
 DEVELOPING = ROOT / "DEVELOPING.md"
 PACKAGE = ROOT / "smtpd_compat"
@@ -36,3 +39,12 @@ def test_what_it_names_exists() -> None:
         assert (ROOT / module.replace(".", "/")).exists() or (
             ROOT / (module.replace(".", "/") + ".py")
         ).exists(), module
+
+
+def test_every_room_has_tests_of_its_own() -> None:
+    """The mutation tool runs them first; it knows where they are."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.stat().st_size < 200 and path.name == "__init__.py":
+            continue  # a docstring alone
+        for name in own_files(module_of(ROOT, path)):
+            assert (ROOT / name).exists(), f"OWN in tests/mutation/workers.py: {path}"

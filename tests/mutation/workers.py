@@ -18,16 +18,45 @@ from tests.mutation.sample import PACKAGE, file_of, module_of
 HERE = Path(__file__).parent
 
 #: Not run against every mutant; --confirm runs them against those that survive.
-SLOW_DIRS = ["tests/benchmarks", "tests/stdlib", "tests/functional"]
+SLOW_PATHS = [
+    "tests/benchmarks",
+    "tests/stdlib",
+    "tests/functional/test_behind_postfix.py",
+    "tests/functional/test_real_relays.py",
+]
 SLOW_TESTS = ["tests/test_eras.py::test_the_table_of_eras_is_what_happens"]
 
 #: A module's own tests, where they are not called as it is.
 OWN = {
     "__init__": ["namespace"],
-    "__main__": ["commandline", "differential/test_commandline"],
+    "__main__": [
+        "commandline",
+        "differential/test_commandline",
+        "functional/test_command_line",
+        "functional/test_console_script",
+    ],
     "_asyncore": ["namespace"],
+    "_commandline": [
+        "commandline",
+        "differential/test_commandline",
+        "functional/test_command_line",
+    ],
+    "_connection/_session": ["channel", "one_reply", "returned_replies"],
+    "_connection/_stream": ["stream_input", "stream_turns"],
+    "_eras/_calls": ["legacy", "adopting"],
+    "_eras/_names": ["old_names"],
+    "_eras/_old_name": ["namespace", "recipes/test_old_name"],
+    "_eras/_refusals": ["refusals", "text_hooks", "kinds"],
+    "_eras/_warnings": ["deprecations"],
     "_preload": ["server", "namespace"],
+    "_relays/_blocking": ["relay", "relay_pool"],
+    "_relays/_client": ["relay_client"],
+    "_relays/_pool": ["relay_pool"],
+    "_relays/_pure": ["relay", "relay_pool"],
+    "_relays/_upstream": ["relay_pool"],
+    "_server": ["server", "accepting"],
     "_settings": ["server"],
+    "_stopping": ["functional/test_stopping"],
 }
 
 
@@ -152,7 +181,7 @@ def measure(worker: Worker, work: Path):
     trace = work / "trace"
     shutil.rmtree(trace, ignore_errors=True)
     trace.mkdir()
-    ignored = [f"--ignore={d}" for d in SLOW_DIRS]
+    ignored = [f"--ignore={d}" for d in SLOW_PATHS]
     deselected = [f"--deselect={t}" for t in SLOW_TESTS]
     code, out = worker.pytest(
         ["tests", *ignored, *deselected],
@@ -201,6 +230,12 @@ def measure(worker: Worker, work: Path):
     )
 
 
+def own_files(module: str) -> list[str]:
+    """The test files of a room."""
+    names = OWN.get(module, [module.rpartition("/")[2].lstrip("_")])
+    return [f"tests/{n}.py" if "/" in n else f"tests/test_{n}.py" for n in names]
+
+
 class Chooser:
     """Which tests may notice a mutant."""
 
@@ -246,9 +281,7 @@ class Chooser:
 
     @staticmethod
     def is_own(module, test):
-        names = OWN.get(module, [module.rpartition("/")[2].lstrip("_")])
-        files = [f"tests/{n}.py" if "/" in n else f"tests/test_{n}.py" for n in names]
-        return test.split("::")[0] in files
+        return test.split("::")[0] in own_files(module)
 
     def stages(self, m: Mutant):
         wanted, how = self.tests(m)
@@ -313,7 +346,7 @@ def check(worker: Worker, chooser: Chooser, m: Mutant, is_control=False):
 
 def confirm(worker: Worker, m: Mutant, everything: bool):
     """What `check` leaves out; or every test there is but the benchmarks."""
-    tests = ["tests"] if everything else [*SLOW_DIRS, *SLOW_TESTS]
+    tests = ["tests"] if everything else [*SLOW_PATHS, *SLOW_TESTS]
     started = time.time()
     worker.put(m)
     try:
