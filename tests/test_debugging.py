@@ -54,6 +54,18 @@ def test_bytes_are_printed_as_the_repr_of_each_line(
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ["'", "''\n'", "\\", "\\\\\n\\'", '"', "\"'", "\t", "a'b\nc\"d'"]
+)
+def test_quotes_and_backslashes_are_printed_as_in_a_repr(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A message without a header, of nothing else."""
+    lines = [repr(line.encode()) for line in text.split("\n")]
+    assert printed(capsys, text) == lines
+    assert printed(capsys, "\n" + text)[2:] == lines
+
+
 def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     message = "Subject: x\n\nh\xe9\n\nend\n"
     assert printed(capsys, message, decode_data=True) == [

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
+from collections.abc import Iterator
 from functools import partial
 from unittest import mock
 
 import pytest
 
 import smtpd_compat
-from smtpd_compat._hosts import family_and_type, host_name, peer_host
+from smtpd_compat._hosts import family_and_type, has_ended, host_name, peer_host
 from tests.support.fresh import fresh
 from tests.support.threads import in_threads
 
@@ -90,6 +92,70 @@ def test_the_peers_host_is_none_for_a_unix_socket(peer: Any, host: Any) -> None:
     assert peer_host(peer) == host
 
 
+# Whether it has left
+
+KINDS_OF_LOOK = pytest.mark.parametrize(
+    "has_poll",
+    [
+        pytest.param(
+            True,
+            marks=pytest.mark.skipif(
+                not hasattr(select, "POLLRDHUP"), reason="poll tells of no end here"
+            ),
+        ),
+        False,
+    ],
+    ids=["poll", "peek"],
+)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        yield ours, theirs
+
+
+def look(sock: Any, has_poll: bool) -> bool:
+    with pytest.MonkeyPatch.context() as patch:
+        if not has_poll:
+            patch.delattr(select, "POLLRDHUP", raising=False)
+        return has_ended(sock)
+
+
+@KINDS_OF_LOOK
+@pytest.mark.parametrize("unread", [b"", b"QUIT\r\n"])
+def test_a_peer_that_is_there_has_not_ended(
+    has_poll: bool, unread: bytes, pair: Any
+) -> None:
+    ours, theirs = pair
+    theirs.sendall(unread)
+    assert look(ours, has_poll) is False
+    assert unread == (ours.recv(100) if unread else b"")
+
+
+@KINDS_OF_LOOK
+@pytest.mark.parametrize("unread", [b"", b"QUIT\r\n"])
+@pytest.mark.parametrize("how", ["close", "no more"])
+def test_a_peer_that_has_closed_its_side_has_ended(
+    has_poll: bool, unread: bytes, how: str, pair: Any
+) -> None:
+    """What only peeks cannot see past what is unread."""
+    ours, theirs = pair
+    theirs.sendall(unread)
+    theirs.close() if how == "close" else theirs.shutdown(socket.SHUT_WR)
+    assert look(ours, has_poll) is (has_poll or not unread)
+
+
+@KINDS_OF_LOOK
+def test_what_is_closed_or_no_socket_has_not_ended(has_poll: bool, pair: Any) -> None:
+    ours, _ = pair
+    ours.close()
+    for sock in (ours, None, object(), mock.Mock(spec=["fileno"])):
+        assert look(sock, has_poll) is False
+
+
 # Where to listen
 
 
@@ -109,6 +175,21 @@ def test_of_several_addresses_of_a_host_the_first_counts(
     found = [(family, socket.SOCK_STREAM, 6, "", ("", 0)) for family in (first, second)]
     monkeypatch.setattr(smtpd_compat.socket, "getaddrinfo", lambda *_, **__: found)
     assert family_and_type(("localhost", 0)) == (first, socket.SOCK_STREAM)
+
+
+def test_an_address_of_a_host_is_one_for_streams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def found(host: str, port: int, type: int = 0) -> list[Any]:
+        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        return [
+            (socket.AF_INET, kind, 0, "", (host, port))
+            for kind in kinds
+            if type in (0, kind)
+        ]
+
+    monkeypatch.setattr(smtpd_compat.socket, "getaddrinfo", found)
+    assert family_and_type(("mx.test", 25)) == (socket.AF_INET, socket.SOCK_STREAM)
 
 
 def test_a_host_that_is_unknown_is_an_error() -> None:

@@ -71,6 +71,66 @@ def ear(map: dict[int, Any]) -> Iterator[Ear]:
         listener.close()
 
 
+# An interruption
+
+
+class Interrupts(Ear):
+    """It asks for the loop's end, and then goes on with what it is doing."""
+
+    def handle_read(self) -> None:
+        _loop.interrupt()
+        super().handle_read()
+
+
+def test_an_interruption_comes_after_what_is_being_handled() -> None:
+    map: dict[int, Any] = {}
+    with contextlib.closing(Interrupts(map)) as listener:
+        listener.far_end.send(b"x")
+        with pytest.raises(KeyboardInterrupt):
+            smtpd_compat.loop(map=map)
+        assert listener.heard == b"x"
+    smtpd_compat.loop(map=map)
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_where_no_loop_runs_the_interruption_is_at_once(turns: int) -> None:
+    """One that has been left keeps its selector for the next call."""
+    map: dict[int, Any] = {}
+    with ear(map):
+        smtpd_compat.loop(timeout=0, map=map, count=turns)
+        with pytest.raises(KeyboardInterrupt):
+            _loop.interrupt()
+        smtpd_compat.loop(timeout=0, map=map, count=1)
+    smtpd_compat.loop(map=map)
+
+
+# A server that cannot accept, in asyncore's loops
+
+
+def test_waiting_for_others_ends_when_one_of_them_has_something_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    map: dict[int, Any] = {}
+    with ear(map) as server, ear(map) as reader, ear(map) as writer:
+        writer.wants_to_read = False
+        with monkeypatch.context() as patch:
+            patch.setattr(_loop.time, "sleep", None)
+            reader.far_end.send(b"x")
+            _loop.wait_for_others(server, map, PATIENCE)
+            reader.handle_read()
+            writer.to_say = b"y"
+            reader.wants_to_read = False
+            _loop.wait_for_others(server, map, PATIENCE)
+        assert writer.send(b"y") == 1
+        writer.to_say = b""
+        slept: list[float] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(_loop.time, "sleep", slept.append)
+            server.to_say = b"z"
+            _loop.wait_for_others(server, map, 0.25)
+        assert slept == [0.25]
+
+
 # Turns
 
 
@@ -198,6 +258,31 @@ def test_foreign_dispatchers_may_change_their_minds_unseen(loop: Any) -> None:
         listener.to_say = b"two"
         loop(timeout=1, map=map, count=1)
         assert listener.far_end.recv(100) == b"two"
+
+
+class ClosesAtOnce(Ear):
+    """What it reads makes it close, though it has something to say."""
+
+    def handle_read(self) -> None:
+        super().handle_read()
+        self.close()
+
+    def handle_write(self) -> None:
+        raise AssertionError("closed already")
+
+    def handle_error(self) -> None:
+        raise
+
+
+@LOOPS
+def test_what_closes_while_it_reads_does_not_write_in_that_turn(loop: Any) -> None:
+    map: dict[int, Any] = {}
+    listener = ClosesAtOnce(map)
+    listener.far_end.send(b"x")
+    listener.to_say = b"y"
+    loop(timeout=0, map=map)
+    assert listener.heard == b"x"
+    assert map == {}
 
 
 @LOOPS

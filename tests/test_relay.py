@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import select
 import smtplib
 import socket
 import sys
@@ -16,6 +17,7 @@ from unittest import mock
 import pytest
 
 import smtpd_compat
+from tests.support.descriptors import descriptors, none_below
 from tests.support.serving import address, serving
 from tests.support.upstream import (
     CLOSE,
@@ -647,6 +649,62 @@ def test_refusals_are_printed_on_the_debug_stream(
         "got SMTPRecipientsRefused\n"
         "we got some refusals: {'bob@x': (550, b'no')}\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("remoteaddr", "data"),
+    [
+        (("a" * 70 + ".invalid", 25), ""),
+        (("127.0.0.1", 70000), ""),
+        (("127.0.0.1", 1 << 70), ""),
+        (("127.0.0.1:x", 0), ""),
+        (("127.0.0.1", 25), "half a pair \ud800"),
+    ],
+    ids=["host", "port", "large port", "no number", "text"],
+)
+def test_deliver_reports_what_cannot_be_connected_to_or_encoded(
+    remoteaddr: Any, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = io.StringIO()
+    with unserved(remoteaddr) as relay:
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+        refused = relay._deliver("from@x", [ALICE, BOB], data)
+    assert refused == {ALICE: (-1, "ignore"), BOB: (-1, "ignore")}
+    assert trace.getvalue().startswith("got <class '")
+
+
+@pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "select"])
+@pytest.mark.parametrize("timeout", [PATIENCE, None])
+def test_deliver_waits_by_poll_or_select_with_a_time_out_or_without(
+    has_poll: bool, timeout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_poll:
+        monkeypatch.delattr(select, "poll", raising=False)
+    body = "A: 1\n\n" + "x\n" * 1_000_000  # more than is sent at once
+    with upstream() as server, unserved(server.address) as relay:
+        relay.upstream_timeout = timeout
+        assert relay._deliver("from@x", [ALICE], body) == {}
+        assert len(server.messages[0].data) == len(body.replace("\n", "\r\n"))
+
+
+@pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "select"])
+def test_deliver_gives_a_silent_upstream_up_by_poll_or_select(
+    has_poll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_poll:
+        monkeypatch.delattr(select, "poll", raising=False)
+    with upstream({"DATA": SILENT}) as server, unserved(server.address) as relay:
+        relay.upstream_timeout = 0.1
+        refused = relay._deliver("from@x", [ALICE], "A: 1\n\n")
+    assert refused == {ALICE: (-1, "ignore")}
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="select takes no more than it")
+def test_deliver_works_with_more_descriptors_than_select_takes() -> None:
+    with descriptors(2048), upstream() as server, unserved(server.address) as relay:
+        with none_below(1100):
+            assert relay._deliver("from@x", [ALICE], "A: 1\n\n") == {}
+        assert recipients(server) == [ALICE]
 
 
 def test_deliver_takes_a_single_recipient_as_smtplib_does() -> None:

@@ -35,6 +35,19 @@ class Relay(smtpd_compat.PureProxy):
     upstream_keep = PATIENCE
 
 
+class Blocking(Relay):
+    """A handler of one's own, for which upstream is waited for on the loop's thread."""
+
+    def process_message(self, *args: Any, **kwargs: Any) -> str | None:
+        return super().process_message(*args, **kwargs)
+
+
+class InWorkers(Blocking):
+    """The same, and one thread waits."""
+
+    worker_threads = 1
+
+
 #: Notified after every turn of a loop.
 turned = threading.Condition()
 
@@ -170,6 +183,48 @@ def test_a_kept_session_that_is_dead_is_replaced_once(
         assert recipients(server) == ["one@x", "two@x"]
 
 
+def test_all_kept_sessions_are_left_when_one_of_them_turns_out_dead() -> None:
+    """As a rule upstream has been started anew."""
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address) as relay:
+            with client(relay) as one, client(relay) as two:
+                for number, connection in enumerate((one, two), 1):
+                    hand_over(connection)
+                    server.wait_for(
+                        lambda n=number: server.verbs().count("DATA") == n  # type: ignore[misc]
+                    )
+                held.released.set()
+                assert one.getreply() == two.getreply() == OK
+                until(lambda: len(relay._smtpd_upstream.idle) == 2)
+                server.script["MAIL"] = Turns(CLOSE)
+                assert send(one) == OK
+                server.wait_for(lambda: "QUIT" in server.verbs())
+        assert server.connections == 3
+
+
+def test_the_oldest_message_hears_why_there_is_no_session() -> None:
+    held = Held()
+
+    def refuse(argument: Any) -> str:
+        held(argument)
+        return "554 not now"
+
+    with upstream() as server:
+        with relaying(server.address, upstream_sessions=1) as relay:
+            with client(relay) as one, client(relay) as two:
+                server.script["greeting"] = refuse
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                hand_over(two, "two@x")
+                until(lambda: len(relay._smtpd_upstream.queue) == 2)
+                del server.script["greeting"]
+                held.released.set()
+                assert one.getreply() == (554, b"not now")
+                assert two.getreply() == OK
+        assert recipients(server) == ["two@x"]
+
+
 def test_a_message_is_not_tried_a_third_time() -> None:
     with upstream({"MAIL": Turns(None, CLOSE, CLOSE)}) as server:
         with relaying(server.address) as relay, client(relay) as connection:
@@ -210,13 +265,18 @@ def test_another_remote_address_gets_sessions_of_its_own() -> None:
 @LOOPS
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_has_sessions_of_its_own(loop: Any) -> None:
+@pytest.mark.parametrize("most", [1, 256])
+def test_a_forked_child_has_sessions_of_its_own(most: int, loop: Any) -> None:
     """It lets go of those that it shares with its parent, without a word.
 
     Before it closes anything, too, as a process for each connection does.
     """
     with upstream() as server:
-        with relaying(server.address, loop) as relay, client(relay) as connection:
+        with contextlib.ExitStack() as stack:
+            relay = stack.enter_context(
+                relaying(server.address, loop, upstream_sessions=most)
+            )
+            connection = stack.enter_context(client(relay))
             assert send(connection, "one@x") == OK
             [session] = relay._smtpd_upstream.sessions
             child = os.fork()
@@ -233,6 +293,51 @@ def test_a_forked_child_has_sessions_of_its_own(loop: Any) -> None:
         assert recipients(server) == ["one@x", "two@x", "three@x"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("waits_for", ["name", "greeting"])
+def test_a_forked_child_delivers_nothing_of_its_parent_s(
+    waits_for: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held()
+    lookup = socket.getaddrinfo
+
+    def slowly(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host != "up.example":
+            return lookup(host, port, *args, flags=flags, **kwargs)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        if waits_for == "name":
+            held(None)
+        return lookup("127.0.0.1", port, *args, **kwargs)
+
+    def greet(argument: Any) -> None:
+        del server.script["greeting"]
+        held(argument)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    with upstream({"greeting": greet} if waits_for == "greeting" else {}) as server:
+        remoteaddr = ("up.example", server.address[1])
+        settings = {"upstream_sessions": 1}
+        with relaying(remoteaddr, **settings) as relay, client(relay) as connection:
+            hand_over(connection, "one@x")
+            assert held.asked.wait(PATIENCE)
+            until(lambda: relay._smtpd_upstream.queue)
+            child = os.fork()
+            if not child:
+                status = 1
+                try:
+                    waits_for = "nothing"
+                    status = deliver_in_child(relay, None, smtpd_compat.loop)
+                finally:
+                    os._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+            assert recipients(server) == ["two@x"]
+            held.released.set()
+            assert connection.getreply() == OK
+        assert recipients(server) == ["two@x", "one@x"]
+
+
 def deliver_in_child(relay: Any, session: Any, loop: Any) -> int:
     """Deliver a message by the relay of the parent, which has a session."""
     assert session not in relay._map.values()
@@ -242,8 +347,9 @@ def deliver_in_child(relay: Any, session: Any, loop: Any) -> int:
     message = Message("a@b", ["two@x"], b"text")
     job = _pool.Job(message, lambda *outcome: outcomes.append(outcome), None)
     relay._smtpd_pool().submit(job)
-    while not outcomes:
-        loop(timeout=1, map=relay._map, count=1)
+    for _ in range(PATIENCE):
+        if not outcomes:
+            loop(timeout=1, map=relay._map, count=1)
     return int(outcomes[0][0]["two@x"][0] != 250)
 
 
@@ -366,6 +472,58 @@ def test_more_messages_than_may_wait_are_told_to_come_back() -> None:
         assert recipients(server) == ["one@x", "two@x"]
 
 
+@LOOPS
+def test_of_several_that_wait_those_that_have_waited_for_too_long_go(loop: Any) -> None:
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        settings = {
+            "upstream_sessions": 1,
+            "upstream_queue": 3,
+            "upstream_queue_timeout": PATIENCE,
+        }
+        with relaying(server.address, loop, **settings) as relay:
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(client(relay)) for _ in range(5)]
+                hand_over(clients[0], "0@x")
+                assert held.asked.wait(PATIENCE)
+                pool = relay._smtpd_upstream
+                for number in (1, 2, 3):
+                    hand_over(clients[number], f"{number}@x")
+                    until(lambda n=number: len(pool.queue) == n)
+                pool.queue[0].since -= PATIENCE
+                pool.queue[1].since -= PATIENCE
+                held.released.set()
+                replies = [connection.getreply() for connection in clients[:4]]
+                assert send(clients[4], "4@x") == OK
+        assert replies == [OK, UNAVAILABLE, UNAVAILABLE, OK]
+        assert recipients(server) == ["0@x", "3@x", "4@x"]
+
+
+def test_a_message_that_is_sent_once_more_is_sent_before_those_that_wait() -> None:
+    held = Held()
+
+    def close_when_released(argument: Any) -> str:
+        del server.script["MAIL"]
+        held(argument)
+        return CLOSE
+
+    with upstream() as server:
+        with relaying(server.address, upstream_sessions=1) as relay:
+            with client(relay) as one, client(relay) as two, client(relay) as three:
+                assert send(one, "zero@x") == OK
+                server.script["MAIL"] = close_when_released
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                for waiting, name in ((two, "two"), (three, "three")):
+                    hand_over(waiting, f"{name}@x")
+                    until(lambda: relay._smtpd_upstream.queue)
+                until(lambda: len(relay._smtpd_upstream.queue) == 2)
+                held.released.set()
+                for connection in (one, two, three):
+                    assert connection.getreply() == OK
+        assert recipients(server) == ["zero@x", "one@x", "two@x", "three@x"]
+
+
 @pytest.mark.parametrize("patience", [PATIENCE, None])
 @LOOPS
 def test_a_message_does_not_wait_for_ever(loop: Any, patience: Any) -> None:
@@ -386,10 +544,16 @@ def test_a_message_does_not_wait_for_ever(loop: Any, patience: Any) -> None:
         assert recipients(server) == ["one@x"]
 
 
-@pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "peek"])
+@pytest.mark.parametrize(
+    ("has_poll", "unread"),
+    [(True, b""), (True, b"QUIT\r\n"), (False, b"")],
+    ids=["poll", "poll, unread", "peek"],
+)
 def test_a_message_whose_client_has_left_is_not_sent(
-    has_poll: bool, monkeypatch: pytest.MonkeyPatch
+    has_poll: bool, unread: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if unread and not hasattr(select, "POLLRDHUP"):
+        pytest.skip("nothing here tells of an end that comes after something unread")
     monkeypatch.setattr(_pool, "_PATIENCE", 0.0)
     if not has_poll:
         monkeypatch.delattr(select, "POLLRDHUP", raising=False)
@@ -405,6 +569,7 @@ def test_a_message_whose_client_has_left_is_not_sent(
                 until(lambda: len(relay._smtpd_upstream.queue) == 1)
                 hand_over(patient, "patient@x")
                 until(lambda: len(relay._smtpd_upstream.queue) == 2)
+                gone.send(unread)
                 gone.close()
                 held.released.set()
                 assert one.getreply() == patient.getreply() == OK
@@ -443,15 +608,6 @@ def test_a_client_that_sends_all_it_has_and_then_only_reads_is_served(
                 assert one.getreply() == OK
         assert recipients(server) == ["one@x", "script@x"]
     assert [line[:3] for line in heard.splitlines()[-2:]] == [b"250", b"221"]
-
-
-class InWorkers(Relay):
-    """A handler of one's own, which one thread runs."""
-
-    worker_threads = 1
-
-    def process_message(self, *args: Any, **kwargs: Any) -> str | None:
-        return super().process_message(*args, **kwargs)
 
 
 def test_a_message_whose_client_has_left_is_not_sent_by_workers_either(
@@ -689,10 +845,6 @@ def full_mailbox() -> Iterator[Any]:
 def test_what_upstream_says_before_it_resets_the_connection_is_heard(
     overrides: bool,
 ) -> None:
-    class Blocking(Relay):
-        def process_message(self, *args: Any, **kwargs: Any) -> str | None:
-            return super().process_message(*args, **kwargs)
-
     body = b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * 120_000
     with full_mailbox() as remoteaddr:
         with relaying(remoteaddr, cls=Blocking if overrides else Relay) as relay:
@@ -750,16 +902,17 @@ def test_a_name_is_looked_up_while_others_are_served(
         ("no-such-host.invalid", 25),
         ("a" * 70 + ".invalid", 25),
         ("127.0.0.1", 70000),
+        ("127.0.0.1", 1 << 70),
+        ("127.0.0.1", -1),
         ("255.255.255.255", 25),
         ("127.0.0.1:x", 0),
         ("127.0.0.1", "25x"),
     ],
     ids=str,
 )
-def test_an_address_that_nobody_can_have_is_451(
-    remoteaddr: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with relaying(remoteaddr) as relay, client(relay) as connection:
+@pytest.mark.parametrize("cls", [Relay, Blocking], ids=["loop", "blocking"])
+def test_an_address_that_nobody_can_have_is_451(remoteaddr: Any, cls: Any) -> None:
+    with relaying(remoteaddr, cls=cls) as relay, client(relay) as connection:
         assert send(connection) == UNAVAILABLE
         assert send(connection) == UNAVAILABLE
 
@@ -886,6 +1039,23 @@ def test_a_server_that_closes_lets_go_of_sessions_that_have_nothing_to_do() -> N
                 assert connection.docmd("CLOSE")[0] == 250
                 assert not relay._smtpd_upstream.sessions
         server.wait_for(lambda: "QUIT" in server.verbs())
+
+
+def test_a_session_that_is_closed_from_outside_takes_leave() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def smtp_STOP(self, arg: Any) -> None:
+            for session in list(self.smtp_server._smtpd_upstream.sessions):
+                session.close()
+            self.push("250 closed")
+
+    with upstream() as server:
+        with relaying(server.address, channel_class=Channel) as relay:
+            with client(relay) as connection:
+                assert send(connection) == OK
+                assert connection.docmd("STOP")[0] == 250
+                server.wait_for(lambda: "QUIT" in server.verbs())
+                assert send(connection) == OK
+        assert server.connections == 2
 
 
 @LOOPS

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import smtpd_compat
-from smtpd_compat import asyncore
+from smtpd_compat import asynchat, asyncore
 from tests.support.clock import later
 from tests.support.conversing import MESSAGE, OK, TRANSACTION, start_data
 from tests.support.keeping import Channel, Server, kept_octets
@@ -377,6 +377,86 @@ def test_with_hooks_of_ones_own_replies_leave_as_they_are_pushed(hook: str) -> N
         stage.hear(client)
         stage.hear(client)
     assert sent == [b"250 mx.test\r\n", OK]
+
+
+def test_replies_leave_as_they_are_pushed_once_the_client_reads_again() -> None:
+    class Talks(Channel):
+        takes = 1 << 20
+
+        def smtp_XTALK(self, arg: Any) -> None:
+            self.push("250 talking")
+            left.append(not self.producer_fifo)
+
+        def send(self, data: Any) -> int:
+            return super().send(data[: self.takes])
+
+    class Serves(Server):
+        channel_class = Talks
+
+    left: list[bool] = []
+    with on_stage(Serves) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        assert stage.say(client, b"XTALK") == b"250 talking\r\n"
+        channel.takes = 3
+        client.send(b"NOOP\r\n")
+        stage.until(client.has_input)
+        channel.takes = 1 << 20
+        stage.until(lambda: not channel.producer_fifo)
+        assert stage.hear(client) == OK
+        assert stage.say(client, b"XTALK") == b"250 talking\r\n"
+    assert left == [True, True]
+
+
+def test_to_send_when_there_is_nothing_to_send_is_no_error() -> None:
+    class Eager(Channel):
+        def smtp_XSEND(self, arg: Any) -> None:
+            self.initiate_send()
+            self.push("250 sent")
+            self.initiate_send()
+
+    class Serves(Server):
+        channel_class = Eager
+
+    with on_stage(Serves) as stage, stage.connect() as client:
+        assert stage.say(client, b"XSEND") == b"250 sent\r\n"
+        assert stage.say(client, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
+def test_a_farewell_that_fails_after_it_was_said_is_not_followed_by_another() -> None:
+    class Leaves(Channel):
+        def smtp_HELO(self, arg: Any) -> None:
+            self.push_with_producer(asynchat.simple_producer(b"554 not you\r\n"))
+            self.close_when_done()
+
+        def smtp_XLEAVE(self, arg: Any) -> None:
+            self.push("221 leaving")
+            self.close_when_done()
+            raise ValueError("a mistake")
+
+        def smtp_XPRODUCE(self, arg: Any) -> None:
+            self.push("250 all of it:")
+            self.push_with_producer(asynchat.simple_producer(b"250 it\r\n"))
+            raise ValueError("a mistake")
+
+    class Serves(Server):
+        channel_class = Leaves
+
+    with on_stage(Serves) as stage:
+        with stage.connect() as client:
+            assert stage.say(client, b"HELO you") == b"554 not you\r\n"
+            assert stage.rest(client) == b""
+        assert stage.server.errors == []
+        with stage.connect() as client:
+            client.send(b"XLEAVE\r\n")
+            assert stage.rest(client) == b"221 leaving\r\n"
+        with stage.connect() as client:
+            client.send(b"XPRODUCE\r\n")
+            assert [line[:3] for line in stage.rest(client).splitlines()] == [
+                b"250",
+                b"250",
+                b"421",
+            ]
 
 
 # The end, as this side wants it

@@ -486,6 +486,59 @@ def test_hook_that_reads_a_line_by_its_old_name_and_knows_that_it_is_bytes() -> 
         assert client.say(b"XHELLO") == b"250 hello\r\n"
 
 
+class KeepsAfter(smtpd_compat.SMTPChannel):
+    """Looks at the line by its old name, and keeps the piece elsewhere then."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.pieces: list[Any] = []
+        super().__init__(*args, **kwargs)
+
+    def collect_incoming_data(self, data: Any) -> None:
+        super().collect_incoming_data(data)
+        assert self._SMTPChannel__line
+        self.pieces.append(data)
+
+    def found_terminator(self) -> None:
+        line, self.pieces = "".join(self.pieces), []
+        if line == "XHELLO":
+            self.received_lines = []
+            self.push("250 hello")
+        else:
+            super().found_terminator()
+
+
+class KeepsBefore(smtpd_compat.SMTPChannel):
+    """Keeps each piece by the line's old name, as the original did."""
+
+    def collect_incoming_data(self, data: Any) -> None:
+        self._SMTPChannel__line.append(data)
+
+    def found_terminator(self) -> None:
+        if "".join(self._SMTPChannel__line) == "XHELLO":
+            self.received_lines = []
+            self.push("250 hello")
+        else:
+            super().found_terminator()
+
+
+@pytest.mark.parametrize("channel", [KeepsAfter, KeepsBefore])
+@pytest.mark.parametrize("cut", [0, 3])
+def test_collector_that_reads_a_line_by_its_old_name_keeps_text_at_once(
+    channel: Any, cut: int
+) -> None:
+    """What it is given in that very call is bytes still."""
+    Fresh = type(channel.__name__, (channel,), {})
+    with on_stage(Server) as stage:
+        stage.server.channel_class = Fresh
+        with stage.connect() as client:
+            if cut:
+                client.send(b"XHELLO"[:cut])
+                stage.turn(3, timeout=0.01)
+            assert stage.say(client, b"XHELLO"[cut:]) == b"250 hello\r\n"
+            assert stage.say(client, b"NOOP") == b"250 OK\r\n"
+            assert stage.say(client, b"XHELLO") == b"250 hello\r\n"
+
+
 def test_command_that_reads_a_line_by_its_old_name_changes_nothing() -> None:
     class Channel(smtpd_compat.SMTPChannel):
         def smtp_XLINE(self, arg: Any) -> None:

@@ -148,10 +148,16 @@ def _decode_lists(session: Session, channel: Any) -> None:
     line = b"".join(p for p in channel.received_lines if isinstance(p, bytes))
     for name, value in list(vars(channel).items()):
         if isinstance(value, bytes) and value and value in line:
-            setattr(channel, name, value.decode("utf-8", "surrogateescape"))
-        if isinstance(value, list) and {*map(type, value)} == {bytes}:
-            value[:] = [piece.decode("utf-8", "surrogateescape") for piece in value]
+            setattr(channel, name, _as_text(value))
+        # The hook may have added a piece since the others were decoded.
+        is_known = any(value is known for known in session.text_lists)
+        if is_known or (isinstance(value, list) and {*map(type, value)} == {bytes}):
+            value[:] = [_as_text(piece) for piece in value]
             session.text_lists.append(value)
+
+
+def _as_text(piece: Any) -> Any:
+    return piece.decode("utf-8", "surrogateescape") if type(piece) is bytes else piece
 
 
 def _take_text_back(session: Session, channel: Any) -> None:

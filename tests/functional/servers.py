@@ -59,6 +59,14 @@ class CannotClose(smtpd.SMTPServer):
         raise RuntimeError("not closed properly")
 
 
+class NeverCloses(smtpd.SMTPServer):
+    """A server that fails at its end, and stays in the socket map."""
+
+    def close(self):
+        self.socket.close()
+        raise RuntimeError("not closed")
+
+
 class TellsItsLimits(smtpd.SMTPServer):
     """A server whose class says nothing of limits, but for one."""
 

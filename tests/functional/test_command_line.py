@@ -66,10 +66,22 @@ def test_signal_in_the_middle_of_a_message_ends_the_server_quietly(signum: int) 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_a_server_quietly_that_cannot_close(signum: int) -> None:
-    command = [*STRICT_COMMAND, "-n", "-c", "tests.functional.servers.CannotClose"]
-    with server_process(command=command) as server:
+@pytest.mark.parametrize("name", ["CannotClose", "NeverCloses"])
+def test_signal_ends_a_server_quietly_that_cannot_close(name: str, signum: int) -> None:
+    with server_process("-n", "-c", SERVERS + name) as server:
         assert server.stop(signum) == (0, "", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize("name", ["CannotClose", "NeverCloses"])
+def test_a_server_that_cannot_close_still_takes_leave_of_its_clients(
+    name: str,
+) -> None:
+    with server_process("-n", "-c", SERVERS + name) as server:
+        with connected(server) as client:
+            server.process.send_signal(signal.SIGTERM)
+            assert client.getreply()[0] == 421
+        assert server.stop(signal.SIGTERM).stderr == ""
 
 
 # Output

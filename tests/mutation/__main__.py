@@ -150,6 +150,7 @@ def main():
                     result["id"],
                     result.get("outcome", result.get("code")),
                     result["seconds"],
+                    "no mutant, a control" if result.get("control") else "",
                     result.get("what", ""),
                     flush=True,
                 )

@@ -121,6 +121,7 @@ class Worker:
             PYTHONHASHSEED="0",
         )
         env.pop("MUT_TEST", None)
+        env.pop("PYTHONPATH", None)  # may name a checkout without the mutant
         process = subprocess.Popen(
             [
                 "nice",
