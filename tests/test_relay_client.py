@@ -22,9 +22,9 @@ class Talk(Conversation):
     def says(self) -> bytes:
         """All that there is to send."""
         said = b""
-        while self.output():
-            said += self.output()
-            self.sent(len(self.output()))
+        while self.unsent:
+            said += self.unsent
+            self.sent(len(self.unsent))
         return said
 
     def hears(self, *lines: str) -> bytes:
@@ -382,8 +382,8 @@ def test_a_message_of_any_size_is_sent_in_pieces_and_then_answered(size: int) ->
     data = b"x" * size
     talk = sending(data)
     sent = b""
-    while talk.is_sending:
-        piece = talk.output()
+    while talk.unsent:
+        piece = talk.unsent
         assert 0 < len(piece) < PIECE + 8
         sent += piece
         talk.sent(len(piece))
@@ -396,9 +396,9 @@ def test_a_message_of_any_size_is_sent_in_pieces_and_then_answered(size: int) ->
 def test_what_the_socket_did_not_take_is_sent_again() -> None:
     talk = sending(b"one\ntwo")
     sent = b""
-    while talk.is_sending:
-        sent += talk.output()[:3]
-        talk.sent(len(talk.output()[:3]))
+    while talk.unsent:
+        sent += talk.unsent[:3]
+        talk.sent(len(talk.unsent[:3]))
     assert sent == b"one\r\ntwo\r\n.\r\n"
 
 
@@ -411,7 +411,7 @@ def test_a_reply_before_the_end_of_the_message_ends_the_session(
 ) -> None:
     """A refusal counts; what is accepted before it has arrived is no message."""
     talk = sending(b"x" * size)
-    talk.sent(len(talk.output()) - 1)
+    talk.sent(len(talk.unsent) - 1)
     talk.receive(reply.encode() + b"\r\n")
     assert talk.outcome == {A: expected}
     assert talk.is_over

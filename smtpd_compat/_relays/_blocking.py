@@ -125,9 +125,9 @@ class Session:
         return None if self._timeout is None else time.monotonic() + self._timeout
 
     def _send(self) -> int:
-        output = self.talk.output()
+        unsent = self.talk.unsent
         try:
-            sent = self._sock.send(output) if output else 0
+            sent = self._sock.send(unsent) if unsent else 0
         except BlockingIOError:
             return 0
         self.talk.sent(sent)
@@ -135,7 +135,7 @@ class Session:
 
     def _wait(self, end: float | None) -> bool:
         """Wait until something can be done; False if that takes too long."""
-        sock, sends = self._sock, self.talk.is_sending
+        sock, sends = self._sock, self.talk.unsent
         left = None if end is None else max(0.0, end - time.monotonic())
         if not hasattr(select, "poll"):
             return any(select.select([sock], [sock] if sends else [], [], left))

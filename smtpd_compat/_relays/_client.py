@@ -43,8 +43,10 @@ class Conversation:
     :param name: what we call ourselves in EHLO.
     :param lmtp: speak LMTP (RFC 2033).
 
-    Drivers look at ``output()`` after each call, and at
+    Drivers look at these after each call:
 
+    ``unsent``
+        What to send next, ``b""`` for nothing; `sent` takes it off.
     ``outcome``
         None while a message is in hand; then the reply for each of its recipients,
         ``(-1, 'ignore')`` where there was none.
@@ -64,7 +66,7 @@ class Conversation:
         self._name = name
         self._lmtp = lmtp
         self._reader = ReplyReader()
-        self._unsent = b""
+        self.unsent = b""
         self._body: Iterator[bytes] | None = None
         self._final_dot = b""
         self._awaited: deque[_Taker] = deque([self._greeted])
@@ -107,13 +109,14 @@ class Conversation:
             self._begin(message)
             self._fill()
 
-    def output(self) -> bytes:
-        """What to send next, ``b""`` for nothing; `sent` takes it off."""
-        if self._body is not None and not self._unsent:
-            self._unsent = self._next_of(self._body)
-        return self._unsent
+    def sent(self, count: int) -> None:
+        """The first *count* octets have left."""
+        self.unsent = self.unsent[count:]
+        if self._body is not None and not self.unsent:
+            self._prepare(self._body)
 
-    def _next_of(self, body: Iterator[bytes]) -> bytes:
+    def _prepare(self, body: Iterator[bytes]) -> None:
+        """Have the next of the message ready to be sent."""
         pieces = []
         size = 0
         for piece in body:
@@ -126,16 +129,7 @@ class Conversation:
             pieces.append(self._final_dot)
             if self._lmtp and len(self._accepted) > 1:
                 pieces.append(b"QUIT\r\n")  # see `_taken`
-        return b"".join(pieces)
-
-    def sent(self, count: int) -> None:
-        """The first *count* octets of the output have left."""
-        self._unsent = self._unsent[count:]
-
-    @property
-    def is_sending(self) -> bool:
-        """Whether there is more to send."""
-        return self._unsent != b"" or self._body is not None
+        self.unsent = b"".join(pieces)
 
     def receive(self, octets: bytes) -> bool:
         """Take what the server said; nothing at all says that it has gone.
@@ -160,7 +154,7 @@ class Conversation:
         """Say QUIT, while there is no message in hand; nothing can follow."""
         if not self.is_over:
             self._end(NO_REPLY)
-            self._unsent = b"QUIT\r\n"
+            self.unsent = b"QUIT\r\n"
 
     # A message on hold: for servers that are asked whose recipients these are
 
@@ -206,7 +200,7 @@ class Conversation:
             self.fate = self.fate or reply
         self.is_over = True
         self._body = None
-        self._unsent = b""
+        self.unsent = b""
         self._awaited.clear()
         self._commands.clear()
 
@@ -310,7 +304,7 @@ class Conversation:
         """Say as many commands as may be said now."""
         while self._commands and len(self._awaited) < self._window:
             line, taker = self._commands.popleft()
-            self._unsent += line
+            self.unsent += line
             self._awaited.append(taker)
 
     def _was_reset(self, code: int, text: bytes) -> None:
@@ -364,8 +358,9 @@ class Conversation:
         elif self._sender_refusal is not None:  # and recipients are accepted
             self._end(NO_REPLY)
         elif 300 <= code < 400:
-            self._body = self._message.wire()
             self._final_dot = self._message.final_dot
+            self._body = self._message.wire()
+            self._prepare(self._body)
             replies = len(self._accepted) if self._lmtp else 1
             self._awaited.extend([self._taken] * replies)
         elif code >= 400:
@@ -380,7 +375,7 @@ class Conversation:
         Some LMTP servers give one reply for all recipients, above all when they refuse
         the message.  The reply to a QUIT that is sent ahead shows where they end.
         """
-        is_early = self.is_sending
+        is_early = self.unsent != b""
         if 300 <= code < 400 or (is_early and code < 400):
             self._end(NO_REPLY)
         elif self._lmtp and len(self._accepted) > 1:

@@ -36,6 +36,7 @@ _REPLY_LIMIT = 1 << 16
 _LINE_WIDTH = 500
 
 _is_line = re.compile(rb"[2-5][0-9][0-9](?![0-9])").match
+_is_one_reply = re.compile(rb"[2-5][0-9][0-9](?![0-9-])[^\n]*\n").fullmatch
 
 _NOT_IN_REPLIES = re.compile(r"[^\t\x20-\x7e]")
 
@@ -63,6 +64,8 @@ class ReplyReader:
         replies: list[tuple[int, bytes]] = []
         if self.is_broken:
             return replies
+        if not (self._lines or self._rest) and _is_one_reply(octets):  # as most are
+            return [(int(octets[:3]), octets[4:].strip())]
         lines = (self._rest + octets).split(b"\n")
         self._rest = lines.pop()
         is_end = not octets or len(self._rest) > _REPLY_LIMIT

@@ -186,19 +186,17 @@ class Session(asyncore.dispatcher):
 
     def _send(self) -> None:
         talk = self.talk
-        output = talk.output()
-        wants = False
-        if output:
+        if talk.unsent:
             try:
-                talk.sent(self.socket.send(output))
-                wants = talk.is_sending
-                if wants:
+                talk.sent(self.socket.send(talk.unsent))
+                if talk.unsent:
                     self._extend_deadline()
             except (BlockingIOError, InterruptedError):
-                wants = True
+                pass
             except OSError:
                 self._receive_last_words()
                 return
+        wants = talk.unsent != b""
         if wants is not self._wants_to_write:
             self._wants_to_write = wants
             self._notify()
@@ -283,7 +281,7 @@ class Session(asyncore.dispatcher):
         """Say QUIT, and do not wait for what is said to that."""
         self.talk.quit()
         try:
-            self.socket.send(self.talk.output())
+            self.socket.send(self.talk.unsent)
         except OSError:
             pass
         self._forget()
