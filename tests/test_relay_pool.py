@@ -17,6 +17,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asyncore
+from smtpd_compat._connection._workers import WorkerPool
 from smtpd_compat._relays import _pool, _upstream
 from smtpd_compat._relays._outgoing import Message
 from tests.support.loops import LOOPS
@@ -951,7 +952,7 @@ def test_without_a_thread_to_look_names_up_in_the_client_hears_451(
     def no_thread(self: Any, call: Any, answered: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(smtpd_compat.PureProxy, "_smtpd_in_thread", no_thread)
+    monkeypatch.setattr(WorkerPool, "submit", no_thread)
     with relaying(("up.example", 25)) as relay, client(relay) as connection:
         assert send(connection) == UNAVAILABLE
         assert connection.noop()[0] == 250

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ._outgoing import Message
     from ._replies import Reply
 
-_RECEIVE = 1 << 16
+#: Octets of replies that are received at once.
+RECEIVE = 1 << 16
 
 
 def endpoint(remoteaddr: Any) -> tuple[str, int]:
@@ -104,13 +105,13 @@ class Session:
                     end = self._deadline()
                 has_replied = False
                 if self._wait(end):
-                    has_replied = talk.receive(self._sock.recv(_RECEIVE))
+                    has_replied = talk.receive(self._sock.recv(RECEIVE))
                 else:
                     talk.lost()
             except BlockingIOError:  # there is room to send
                 pass
             except OSError:
-                self._receive_last_words()
+                receive_last_words(talk, self._sock)
 
     def close(self) -> None:
         """Say QUIT, and do not wait for the answer."""
@@ -143,13 +144,14 @@ class Session:
         poll.register(sock, select.POLLIN | (select.POLLOUT if sends else 0))
         return bool(poll.poll(None if left is None else left * 1000))
 
-    def _receive_last_words(self) -> None:
-        """The connection has failed, but what was said before may still be there."""
-        try:
-            self.talk.receive(self._sock.recv(_RECEIVE))
-        except OSError:
-            pass
-        self.talk.lost()
+
+def receive_last_words(talk: Conversation, sock: socket.socket) -> None:
+    """The connection has failed, but what was said before may still be there."""
+    try:
+        talk.receive(sock.recv(RECEIVE))
+    except OSError:
+        pass
+    talk.lost()
 
 
 def deliver(

@@ -112,7 +112,7 @@ class Pool:
         self._is_busy = False
         self._fewer = 0
         self._fewer_until = 0.0
-        self._clock: WorkerPool | None = None
+        self._threads: WorkerPool | None = None
         #: What wakes the thread that sleeps until the alarm, while it does.
         self._sleep: threading.Event | None = None
         _pools.add(self)
@@ -168,9 +168,8 @@ class Pool:
             except (OSError, UnicodeError):
                 # A name, which may take a name server's time.
                 self._is_busy = True
-                self.server._smtpd_in_thread(
-                    partial(socket.getaddrinfo, host, port, **kind), self._resolved
-                )
+                look_up = partial(socket.getaddrinfo, host, port, **kind)
+                self._in_thread(look_up, self._resolved)
                 return
         except Exception as error:  # noqa: BLE001 - no address, or no thread left
             self._is_busy = False
@@ -213,7 +212,7 @@ class Pool:
         if session in self.idle:
             self.idle.remove(session)
         if not self.sessions:
-            self._stop_clock()
+            self._rest()
 
     def lost(self, session: Session, reply: Reply, failure: Any) -> None:
         """A session has ended before it could take a message."""
@@ -259,15 +258,11 @@ class Pool:
         """Have a thread sleep until the alarm, unless the loop is ours and does so."""
         if self.alarm is None or self._sleep is not None or is_running_on(self.map):
             return
-        from .._connection._workers import WorkerPool
-
         left = max(0.0, self.alarm - time.monotonic())
         sleep = threading.Event()
         try:
-            if self._clock is None:
-                self._clock = WorkerPool(1, self.map)
             call = partial(sleep.wait, min(left, threading.TIMEOUT_MAX))
-            self._clock.submit(call, self._slept)
+            self._in_thread(call, self._slept)
         except Exception:  # noqa: BLE001 - no thread or no descriptor: see `readable`
             return
         self._sleep = sleep
@@ -276,12 +271,23 @@ class Pool:
         self._sleep = None
         self.sweep(time.monotonic())
 
-    def _stop_clock(self) -> None:
+    def _in_thread(
+        self, call: Callable[[], Any], answered: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        from .._connection._workers import WorkerPool
+
+        if self._threads is None:  # one that sleeps, one that looks names up
+            self._threads = WorkerPool(2, self.map)
+        self._threads.submit(call, answered)
+
+    def _rest(self) -> None:
+        """There are no sessions for now."""
         if self._sleep is not None:
             self._sleep.set()
-        if self._clock is not None and self.is_closed:
-            self._clock.close()
-            self._clock.join()
+        if self._threads is not None and self.is_closed:
+            self._threads.close()
+            if not self._is_busy:
+                self._threads.join()
 
     def close(self) -> None:
         """Keep no sessions any more; what is in hand is finished."""
@@ -289,7 +295,7 @@ class Pool:
         while self.idle:
             self.idle.pop().leave()
         if not self.sessions:
-            self._stop_clock()
+            self._rest()
 
     def forget_parent(self) -> None:
         """Let go of the sessions that a forked child has inherited, without a word."""

@@ -225,15 +225,6 @@ class PureProxy(SMTPServer):
             pool = self._smtpd_upstream = Pool(self)
         return pool
 
-    def _smtpd_in_thread(
-        self, call: Callable[[], Any], answered: Callable[[Callable[[], Any]], None]
-    ) -> None:
-        from .._connection._workers import WorkerPool
-
-        if self._smtpd_workers is None:
-            self._smtpd_workers = WorkerPool(self.worker_threads or 1, self._map)
-        self._smtpd_workers.submit(call, answered)
-
     def close(self) -> None:
         """Stop listening; messages in hand are still delivered and answered."""
         super().close()

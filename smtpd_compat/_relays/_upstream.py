@@ -24,7 +24,7 @@ import time
 from .._asyncore import asyncore
 from .._loop import select_cannot_hold
 from .._tracing import log_caught
-from ._blocking import hello_name
+from ._blocking import RECEIVE, hello_name, receive_last_words
 from ._client import Conversation
 from ._replies import NO_REPLY
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._pool import Job, Pool
-
-_RECEIVE = 1 << 16
 
 _UNDER_WAY = frozenset((errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY))
 
@@ -143,7 +141,7 @@ class Session(asyncore.dispatcher):
         if not self.connected and not self._has_connected():
             return
         try:
-            if self.talk.receive(self.socket.recv(_RECEIVE)):
+            if self.talk.receive(self.socket.recv(RECEIVE)):
                 self._extend_deadline()
         except (BlockingIOError, InterruptedError):
             return
@@ -194,21 +192,13 @@ class Session(asyncore.dispatcher):
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError:
-                self._receive_last_words()
+                receive_last_words(talk, self.socket)
+                self._go_on()
                 return
         wants = talk.unsent != b""
         if wants is not self._wants_to_write:
             self._wants_to_write = wants
             self._notify()
-
-    def _receive_last_words(self) -> None:
-        """The connection has failed, but what was said before may still be there."""
-        try:
-            self.talk.receive(self.socket.recv(_RECEIVE))
-        except OSError:
-            pass
-        self.talk.lost()
-        self._go_on()
 
     def _extend_deadline(self) -> None:
         timeout = self.pool.server.upstream_timeout
