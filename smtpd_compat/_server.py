@@ -11,12 +11,13 @@ import smtpd_compat
 
 from ._asyncore import asyncore, is_asyncores
 from ._channel import SMTPChannel
+from ._clients import Clients, Sweeper, channels_of, forget
 from ._connection._session import Session
 from ._eras._calls import every_interface, open_channel
 from ._eras._names import ForwardsToSocket
 from ._hosts import family_and_type
-from ._loop import select_cannot_hold, wait_for_others
-from ._settings import DATA_SIZE_DEFAULT, look_up, setting
+from ._loop import wait_for_others
+from ._settings import DATA_SIZE_DEFAULT, setting
 from ._tracing import (
     LogsIfPossible,
     log_caught,
@@ -47,9 +48,6 @@ _EXHAUSTED_PAUSE = 0.5
 
 #: Seconds of that for which a turn of asyncore's loop waits, at the most.
 _EXHAUSTED_WAIT = 0.1
-
-#: Seconds between two counts of the channels, at a limit.
-_COUNT_PAUSE = 0.5
 
 
 @public
@@ -117,12 +115,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     _smtpd_workers: WorkerPool | None = None
     _smtpd_accept_again = 0.0
     _smtpd_accepted_in_a_row = 0
-    #: Descriptors of the connections that were accepted and are not known to be closed.
-    _smtpd_open: set[int] | None = None
-    #: The size of the map when the channels were last counted in it.
-    _smtpd_counted_in = 0
-    _smtpd_count_again = 0.0
-    _smtpd_sweep_again = 0.0
+    _smtpd_known: Clients | None = None
     #: The process that opened the listening socket.
     _smtpd_process = 0
 
@@ -269,8 +262,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
 
     def _smtpd_never_blocks(self) -> bool:
         """Whether `accept` may be called without a sign that somebody waits."""
-        sock = self.socket
-        return type(sock) is socket.socket and sock.gettimeout() == 0
+        return type(self.socket) is socket.socket and self.socket.gettimeout() == 0
 
     def _smtpd_is_inherited(self) -> bool:
         """Whether this is a child's copy of a server that its parent opened."""
@@ -294,7 +286,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
             else:
                 open_channel(self, conn, addr)
         except BaseException:
-            self._smtpd_forget(conn)
+            forget(self, conn)
             _refuse(conn, b"421 Service not available, try again later\r\n")
             raise
 
@@ -316,8 +308,9 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
                 return None
             if pair is None:
                 return None
-            if not self._smtpd_is_full_for(pair[0]):
-                self._smtpd_opened().add(pair[0].fileno())
+            clients = self._smtpd_clients()
+            if not clients.is_full_for(self, pair[0]):
+                clients.descriptors.add(pair[0].fileno())
                 return pair
             _refuse(pair[0], b"421 Too many connections, try again later\r\n")
             if not self._smtpd_never_blocks():
@@ -327,7 +320,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     def readable(self) -> bool:
         """Whether to wait for connections; asked in every turn of the loop."""
         if self.idle_timeout is not None:
-            self._smtpd_sweep()
+            self._smtpd_clients().sweep(self)
         return True
 
     def handle_error(self) -> None:
@@ -356,8 +349,8 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
         super().close()
         if self._smtpd_workers is not None:
             self._smtpd_workers.close()
-        if self._smtpd_idle_timeout() is not None and self._smtpd_channels():
-            _Sweeper(self, self._map)
+        if self._smtpd_idle_timeout() is not None and channels_of(self):
+            Sweeper(self, self._map)
 
     def _smtpd_is_paused(self) -> bool:
         """Whether it is too early to try again to accept."""
@@ -366,119 +359,18 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
             and time.monotonic() < self._smtpd_accept_again
         )
 
-    def _smtpd_opened(self) -> set[int]:
-        if self._smtpd_open is None:
-            self._smtpd_open = set()
-        return self._smtpd_open
+    def _smtpd_clients(self) -> Clients:
+        if self._smtpd_known is None:
+            self._smtpd_known = Clients()
+        return self._smtpd_known
 
     def _smtpd_channel_closed(self, descriptor: Any) -> None:
         """A channel has closed, and given back its *descriptor*."""
         self._smtpd_accept_again = 0.0
-        self._smtpd_opened().discard(descriptor)
-        if self.accepting:
-            return
-        sweeper = _Sweeper.key(self)
-        if sweeper not in self._map:
-            return
-        if not self._smtpd_opened() and not self._smtpd_channels():
-            del self._map[sweeper]  # or asyncore would wait for what never comes
-
-    def _smtpd_channels(self) -> list[Any]:
-        return [
-            entry
-            for entry in list(self._map.values())
-            if look_up(entry, "smtp_server") is self
-        ]
-
-    def _smtpd_is_full_for(self, conn: Any) -> bool:
-        limit = setting(self, "connection_limit")
-        is_full = (
-            limit is not None
-            and len(self._smtpd_opened()) >= limit
-            and self._smtpd_count() >= limit
-        )
-        return is_full or select_cannot_hold(conn, self._map)
-
-    def _smtpd_count(self) -> int:
-        """How many channels are open.
-
-        Those of other classes, and those taken out of the map by others, do not tell
-        when they close.  So they are counted in the map, but not for every client that
-        a full server refuses.
-        """
-        now = time.monotonic()
-        if len(self._map) != self._smtpd_counted_in or now > self._smtpd_count_again:
-            channels = self._smtpd_channels()
-            self._smtpd_open = {channel._fileno for channel in channels}
-            if all(isinstance(channel, SMTPChannel) for channel in channels):
-                self._smtpd_counted_in = len(self._map)
-                self._smtpd_count_again = now + _COUNT_PAUSE
-        return len(self._smtpd_opened())
+        self._smtpd_clients().has_closed(self, descriptor)
 
     def _smtpd_idle_timeout(self) -> float | None:
         return setting(self, "idle_timeout")
-
-    def _smtpd_sweep(self) -> None:
-        """Close the channels that have been idle for too long."""
-        timeout = self._smtpd_idle_timeout()
-        now = time.monotonic()
-        if timeout is None or now < self._smtpd_sweep_again:
-            return
-        self._smtpd_sweep_again = now + min(timeout / 10, 1.0)
-        channels = self._smtpd_channels()
-        for channel in channels:
-            if isinstance(channel, SMTPChannel):
-                channel._smtpd.close_if_idle(channel, now, timeout)
-        if not channels:
-            self._map.pop(_Sweeper.key(self), None)
-
-    def _smtpd_forget(self, conn: Any) -> None:
-        """Take a channel that was half built out of the socket map.
-
-        One of three arguments has put itself into asyncore's own.
-        """
-        for map in (self._map, asyncore.socket_map):
-            for descriptor, entry in list(map.items()):
-                if entry is not self and look_up(entry, "socket") is conn:
-                    del map[descriptor]
-
-
-class _Sweeper:
-    """In the place of a server that has closed, takes leave of its idle clients.
-
-    asyncore asks it in every turn, as it asked the server; it has no descriptor, and
-    never wants one watched.
-    """
-
-    accepting = False
-
-    def __init__(self, server: SMTPServer, map: dict[int, Any]) -> None:
-        self._server = server
-        self._map = map
-        # asyncore has to ask it before the channels: then what it wants of them is done
-        # in the same turn.
-        others = dict(map)
-        map.clear()
-        map[self.key(server)] = self
-        map.update(others)
-
-    @staticmethod
-    def key(server: SMTPServer) -> int:
-        return -id(server)  # no descriptor is negative
-
-    def _smtpd_idle_timeout(self) -> float | None:
-        return self._server._smtpd_idle_timeout()
-
-    def readable(self) -> bool:
-        self._server._smtpd_sweep()
-        return False
-
-    def writable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self._map.pop(self.key(self._server), None)
-
 
 #: What takes a connection, as this package has it.
 _ACCEPTING = {

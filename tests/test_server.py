@@ -15,6 +15,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asyncore
+from smtpd_compat._clients import channels_of
 from tests.support.clock import tell
 from tests.support.conversing import MESSAGE, OK
 from tests.support.descriptors import descriptors, no_descriptors_left, none_below
@@ -520,12 +521,14 @@ def test_a_full_server_does_not_count_for_everyone_whom_it_refuses(
 ) -> None:
     class TakesThree(Server):
         connection_limit = 3
-        counts = 0
 
-        def _smtpd_channels(self) -> Any:
-            self.counts += 1
-            return super()._smtpd_channels()
+    counts: list[Any] = []
 
+    def counted(server: Any) -> Any:
+        counts.append(server)
+        return channels_of(server)
+
+    monkeypatch.setattr("smtpd_compat._clients.channels_of", counted)
     tell(monkeypatch, lambda: 1.0)
     with on_stage(TakesThree) as stage, contextlib.ExitStack() as cleanup:
         for _ in range(3):
@@ -533,7 +536,7 @@ def test_a_full_server_does_not_count_for_everyone_whom_it_refuses(
         for _ in range(20):
             with Client(address(stage.server)) as refused:
                 assert stage.rest(refused).startswith(b"421 Too many")
-        assert stage.server.counts == 1
+        assert counts == [stage.server]
 
 
 def test_a_handle_accept_that_keeps_nobody_fills_no_server() -> None:

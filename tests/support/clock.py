@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def tell(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) -> None:
     """Have *now* be the clock of channels, servers and the loop."""
     clock = SimpleNamespace(monotonic=now, sleep=time.sleep)
-    for module in ("_channel", "_loop", "_server"):
+    for module in ("_channel", "_clients", "_loop", "_server"):
         monkeypatch.setattr(f"smtpd_compat.{module}.time", clock)
 
 
