@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from types import FunctionType
 
 
 def _how_to_mend(error: Exception) -> str:
@@ -38,9 +39,26 @@ else:
         except (ImportError, AttributeError) as error:
             raise ImportError(_how_to_mend(error)) from None
 
-__all__ = ["asynchat", "asyncore", "is_asyncores"]
+__all__ = ["asynchat", "asyncore", "is_asyncores", "stock_methods"]
 
 
 def is_asyncores(function: Any) -> bool:
     """Whether *function* is asyncore's own, and was not patched in."""
     return getattr(function, "__globals__", None) is vars(asyncore)
+
+
+def stock_methods(cls: type) -> frozenset[FunctionType]:
+    """The methods that instances of *cls* have, but for what was patched into asyncore.
+
+    :param cls: a class of this package.
+    """
+    package = __name__.rpartition(".")[0] + "."
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found.update(vars(base))
+    return frozenset(
+        method
+        for method in found.values()
+        if isinstance(method, FunctionType)
+        and (is_asyncores(method) or str(method.__module__).startswith(package))
+    )

@@ -8,10 +8,9 @@ import time
 
 import smtpd_compat
 
-from ._asyncore import asynchat, asyncore, is_asyncores
+from ._asyncore import asynchat, asyncore, is_asyncores, stock_methods
 from ._commands import Commands
-from ._connection._session import Session
-from ._connection._stream import stock_methods
+from ._connection._session import Session, begin, has_begun
 from ._eras import _calls
 from ._eras._names import ForwardsToSocket, OldChannelNames
 from ._eras._text_hooks import decode, joined_lines, keep_lines_as_text
@@ -292,8 +291,8 @@ class SMTPChannel(
     @ac_in_buffer.setter
     def ac_in_buffer(self, unread: bytes) -> None:
         # This is the first that asynchat's __init__ does.
-        if not _has_begun(self):
-            _begin(self)
+        if not has_begun(self):
+            begin(self)
         self._smtpd.unread = unread
         self._smtpd.position = 0
 
@@ -387,40 +386,6 @@ class SMTPChannel(
         server: Any = self.__dict__.get("smtp_server")
         if hasattr(type(server), "_smtpd_channel_closed"):
             server._smtpd_channel_closed(descriptor)
-
-
-# In subclasses that never call __init__
-
-
-def _has_begun(channel: SMTPChannel) -> bool:
-    try:
-        object.__getattribute__(channel, "_smtpd")  # asks no __getattr__
-    except AttributeError:
-        return False
-    return True
-
-
-def _begin(channel: SMTPChannel) -> None:
-    """Set what ``__init__`` sets; what a subclass has made its own stays."""
-    channel._smtpd = Session()
-    start: dict[str, Any] = {
-        "smtp_state": channel.COMMAND,
-        "received_lines": [],
-        "received_data": "",
-        "num_bytes": 0,
-        "data_size_limit": DATA_SIZE_DEFAULT,
-        "enable_SMTPUTF8": False,
-        "seen_greeting": "",
-        "extended_smtp": False,
-        "require_SMTPUTF8": False,
-        "mailfrom": None,
-        "rcpttos": [],
-        "mail_options": [],
-        "rcpt_options": [],
-    }
-    for name, value in start.items():
-        if not hasattr(type(channel), name) and name not in vars(channel):
-            setattr(channel, name, value)
 
 
 def _send_at_once(sock: Any) -> None:

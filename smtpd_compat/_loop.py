@@ -15,8 +15,8 @@ from contextlib import suppress
 from itertools import islice
 
 from ._asyncore import asyncore
-from ._channel import SMTPChannel
 from ._settings import look_up
+from ._watching import READ, WRITE, Watch, make_do
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
@@ -35,16 +35,7 @@ _SWEEP_PAUSE = 0.1
 #: Seconds between two looks at a server of this package, in a loop that is busy.
 _LOOK_PAUSE = 0.1
 
-#: Seconds between two attempts at having something better than poll.
-_MAKESHIFT_PAUSE = 1.0
-
 _NEVER = float("inf")
-
-#: ``selectors.EVENT_READ`` and ``EVENT_WRITE``; that module is imported when needed.
-_READ, _WRITE = 1, 2
-
-#: A channel that leaves these alone says itself when it has changed.
-_NOTIFYING = ("readable", "writable", "initiate_send", "del_channel", "close_when_done")
 
 
 class _OfThread(threading.local):
@@ -123,66 +114,19 @@ def is_running_on(map: dict[int, Any]) -> bool:
     return poller is not None and poller.loops > 0
 
 
-class _Poller:
-    """What a selector watches for the dispatchers in a socket map."""
+class _Poller(Watch):
+    """One that takes turns: asks who wants what, waits, and has it done."""
 
     def __init__(self, map: dict[int, Any]) -> None:
-        import selectors
-
-        self._selectors = selectors
-        self._map = map
-        self._thread = threading.get_ident()
+        super().__init__(map)
         #: How many calls of `loop` use it.
         self.loops = 0
         self.is_waiting = False
         self._turns = 0
-        self._watched: dict[int, Any] = {}
-        self._sockets: dict[int, Any] = {}
-        self._events: dict[int, int] = {}
-        #: Those that are asked in every turn.
-        self._asked: dict[int, Any] = {}
-        #: Servers of this package, which are asked when nothing else happens, and now
-        #: and then.
-        self._servers: dict[int, Any] = {}
         self._look_after = 0.0
-        #: Of the others: what tells this poller when they have changed.
-        self._notifying: dict[int, Any] = {}
-        #: Channels that read nothing for now, and are watched for reading all the same.
-        self._resting: set[int] = set()
-        #: The pools of a relay's sessions, which have alarms; how many sessions each.
-        self._pools: dict[Any, int] = {}
-        #: The descriptors of those to which something happened.
-        self._changed: set[int] = set()
-        #: Tells which one, by descriptor, is to be asked again.
-        self.notify = self._changed.add
-        #: Another poller has taken some of these channels, which tell that one now.
-        self.is_displaced = False
         self._accept_later = False
         #: Seconds until some server is to look for idle clients.
         self._sweep_after: float | None = None
-        self._open()
-
-    def _open(self) -> None:
-        """Make a selector, the best there is."""
-        self._process = os.getpid()
-        self._better_after: float | None = None
-        try:
-            self._selector: Any = self._selectors.DefaultSelector()
-        except OSError:  # no descriptor left
-            self._make_do()
-
-    def _make_do(self) -> None:
-        self._selector = make_do()
-        self._better_after = time.monotonic() + _MAKESHIFT_PAUSE
-
-    def _watch_all_anew(self) -> None:
-        self._events.clear()
-        self._changed.update(self._watched)
-
-    @property
-    def is_select(self) -> bool:
-        """Whether it cannot hold more descriptors than select can."""
-        return isinstance(self._selector, self._selectors.SelectSelector)
 
     def turn(self, timeout: float | None) -> None:
         """Wait until something can be read or written, and have it done."""
@@ -198,13 +142,13 @@ class _Poller:
             if fd in self._resting:
                 self._resting.discard(fd)
                 if not dispatcher.readable():
-                    self._set_events(fd, dispatcher, self._events[fd] & ~_READ)
+                    self._set_events(fd, dispatcher, self._events[fd] & ~READ)
                     continue
-            if events & _READ and self._map.get(fd) is dispatcher:
+            if events & READ and self._map.get(fd) is dispatcher:
                 asyncore.read(dispatcher)
             if turn != self._turns:
                 break  # a handler has run a loop, which may have served the others
-            if events & _WRITE and self._map.get(fd) is dispatcher:
+            if events & WRITE and self._map.get(fd) is dispatcher:
                 asyncore.write(dispatcher)
             if turn != self._turns:
                 break
@@ -255,24 +199,6 @@ class _Poller:
             return ready
         finally:
             self.is_waiting = False
-
-    def close(self) -> None:
-        """Watch nothing any more."""
-        for fd in list(self._watched):
-            self.forget(fd)
-        self._selector.close()
-
-    def _start_afresh(self) -> None:
-        """Register everything anew.
-
-        A socket that was closed here while a forked child still holds it is reported
-        to epoll for ever, and nothing but this takes it out.  The new selector is made
-        first: another thread might take the descriptor that the old one gives back.
-        """
-        old = self._selector
-        self._open()
-        old.close()
-        self._watch_all_anew()
 
     def refresh(self, now: float, is_looking: bool) -> None:
         """Find out who wants what.
@@ -352,12 +278,12 @@ class _Poller:
             # Only servers of this package look for idle clients.
             if hasattr(type(dispatcher), "_smtpd_idle_timeout"):
                 self._note_idle_timeout(dispatcher._smtpd_idle_timeout())
-        events = (_READ if reads else 0) | (_WRITE if writes else 0)
+        events = (READ if reads else 0) | (WRITE if writes else 0)
         before = self._events.get(fd, 0)
         # Asking may have closed it.
         if events == before or self._map.get(fd) is not dispatcher:
             return
-        if not events and before == _READ and fd in self._notifying:
+        if not events and before == READ and fd in self._notifying:
             # A channel whose message is in hand, most likely: it will read again soon.
             self._resting.add(fd)
         else:
@@ -367,90 +293,6 @@ class _Poller:
         if idle_timeout is not None:
             after = max(idle_timeout / 10, _SWEEP_PAUSE)
             self._sweep_after = min(after, self._sweep_after or 30.0)
-
-    def register(self, fd: int, dispatcher: Any) -> None:
-        """Keep *dispatcher*, which is new at *fd*."""
-        self._watched[fd] = dispatcher
-        notifier = _notifier_of(dispatcher)
-        if notifier is None:
-            is_stock = getattr(type(dispatcher), "_smtpd_has_stock_readable", None)
-            is_server = is_stock is not None and is_stock(dispatcher)
-            (self._servers if is_server else self._asked)[fd] = dispatcher
-            return
-        if notifier.poller is not None and notifier.poller is not self:
-            notifier.poller.is_displaced = True
-        notifier.poller = self
-        self._notifying[fd] = notifier
-        pool = getattr(notifier, "pool", None)
-        if pool is not None:
-            self._pools[pool] = self._pools.get(pool, 0) + 1
-
-    def leaves(self, fd: int) -> None:
-        """A channel leaves the map, and its socket is still open.
-
-        Closed first, it would stay in the epoll where a forked child holds it as well,
-        and what is reported of it would be taken for the next one's at its descriptor.
-        """
-        if threading.get_ident() == self._thread:
-            self.forget(fd)
-        else:
-            self.notify(fd)
-
-    def forget(self, fd: int) -> None:
-        """Watch *fd* no more."""
-        self._watched.pop(fd, None)
-        notifier = self._notifying.pop(fd, None)
-        if notifier is not None and notifier.poller is self:
-            notifier.poller = None
-        pool = getattr(notifier, "pool", None)
-        if pool is not None:
-            self._pools[pool] -= 1
-            if not self._pools[pool]:
-                del self._pools[pool]
-        self._asked.pop(fd, None)
-        self._servers.pop(fd, None)
-        self._resting.discard(fd)
-        self._sockets.pop(fd, None)
-        if self._events.pop(fd, 0):
-            self._selector.unregister(fd)
-
-    def _set_events(self, fd: int, dispatcher: Any, events: int) -> None:
-        before = self._events.pop(fd, 0)
-        try:
-            if not events:
-                self._selector.unregister(fd)
-            elif before:
-                self._selector.modify(fd, events)
-            else:
-                self._selector.register(fd, events)
-        except PermissionError:
-            # A regular file: epoll refuses it, and poll calls it always ready.
-            self._selector.close()
-            self._make_do()
-            self._watch_all_anew()
-        except (OSError, ValueError):
-            # Closed without leaving the map; asyncore's poll hears of it like this.
-            _tell_of_close(dispatcher)
-        else:
-            self._events[fd] = events
-
-
-def _notifier_of(dispatcher: Any) -> Any:
-    """What tells its poller when *dispatcher* has changed; None: ask in every turn."""
-    if isinstance(dispatcher, SMTPChannel):
-        stream = dispatcher._smtpd
-        return (
-            stream if all(stream.is_stock(dispatcher, n) for n in _NOTIFYING) else None
-        )
-    # A test's stand-in may have every name, but its class has not.
-    return dispatcher if getattr(type(dispatcher), "_smtpd_notifies", False) else None
-
-
-def make_do() -> Any:
-    """A selector that needs no descriptor of its own, and takes any file."""
-    import selectors
-
-    return getattr(selectors, "PollSelector", selectors.SelectSelector)()
 
 
 def _wants(dispatcher: Any) -> tuple[bool, bool]:
@@ -475,20 +317,11 @@ def wait_for_others(server: Any, map: dict[int, Any], seconds: float) -> None:
                 reads, writes = _wants(dispatcher)
             if reads or writes:
                 with suppress(OSError, ValueError):  # closed, and still in the map
-                    selector.register(fd, reads * _READ | writes * _WRITE)
+                    selector.register(fd, reads * READ | writes * WRITE)
         if selector.get_map():
             selector.select(seconds)
         else:  # which Windows does not wait for
             time.sleep(seconds)
-
-
-def _tell_of_close(dispatcher: Any) -> None:
-    try:
-        dispatcher.handle_close()
-    except asyncore.ExitNow:
-        raise
-    except Exception:  # noqa: BLE001 - as asyncore does
-        dispatcher.handle_error()
 
 
 def select_cannot_hold(conn: Any, map: dict[int, Any]) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import smtpd_compat
-from smtpd_compat import _loop, asyncore
+from smtpd_compat import _loop, _watching, asyncore
 from tests.support.conversing import MESSAGE, OK
 from tests.support.keeping import Channel, Server
 from tests.support.loops import own_loop_on_select, poll_loop
@@ -912,7 +912,7 @@ def test_without_a_descriptor_for_epoll_the_loop_waits_with_poll_or_select(
                 assert stage.say(other, b"NOOP") == OK
                 # When there is one again, it is used.
                 patch.undo()
-                patch.setattr(_loop, "_MAKESHIFT_PAUSE", 0.0)
+                patch.setattr(_watching, "_MAKESHIFT_PAUSE", 0.0)
                 with selectors_made() as events:
                     stage.until(lambda: events)
                     assert client.replies(5)[-1] == OK

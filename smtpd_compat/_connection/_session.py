@@ -6,7 +6,7 @@ from functools import partial
 
 from .._commands import METHODS, escape_line_ends
 from .._eras import _calls, _greetings, _text_hooks
-from .._settings import setting
+from .._settings import DATA_SIZE_DEFAULT, setting
 from .._text._message import MessageText, decode_or_none, message_text
 from .._tracing import tracing
 from ._stream import WORKER, Stream
@@ -238,9 +238,7 @@ class Session(Stream):
             message = Message(channel, envelope, data, options)
             if self._is_taken(channel, server, call, message):
                 return
-        self._answer_message(
-            channel, _call(channel, handler, envelope, data, options)
-        )
+        self._answer_message(channel, _call(channel, handler, envelope, data, options))
 
     def _is_taken(
         self,
@@ -335,3 +333,37 @@ def _call(
     if channel._decode_data:
         return handler(*envelope, data)
     return _calls.call_process_message(handler, envelope, data, options)
+
+
+# In subclasses that never call __init__
+
+
+def has_begun(channel: SMTPChannel) -> bool:
+    try:
+        object.__getattribute__(channel, "_smtpd")  # asks no __getattr__
+    except AttributeError:
+        return False
+    return True
+
+
+def begin(channel: SMTPChannel) -> None:
+    """Set what ``__init__`` sets; what a subclass has made its own stays."""
+    channel._smtpd = Session()
+    start: dict[str, Any] = {
+        "smtp_state": channel.COMMAND,
+        "received_lines": [],
+        "received_data": "",
+        "num_bytes": 0,
+        "data_size_limit": DATA_SIZE_DEFAULT,
+        "enable_SMTPUTF8": False,
+        "seen_greeting": "",
+        "extended_smtp": False,
+        "require_SMTPUTF8": False,
+        "mailfrom": None,
+        "rcpttos": [],
+        "mail_options": [],
+        "rcpt_options": [],
+    }
+    for name, value in start.items():
+        if not hasattr(type(channel), name) and name not in vars(channel):
+            setattr(channel, name, value)

@@ -40,9 +40,6 @@
 from __future__ import annotations
 
 from functools import partial
-from types import FunctionType
-
-import smtpd_compat
 
 from .._asyncore import asynchat, asyncore, is_asyncores
 from .._tracing import log_caught
@@ -391,23 +388,6 @@ class Stream:
             self.is_stock(channel, "handle_error")
             and is_asyncores(asyncore.dispatcher.handle_error)
         )
-
-
-def stock_methods(cls: type) -> frozenset[FunctionType]:
-    """The methods that instances of *cls* have, but for what was patched into asyncore.
-
-    :param cls: a class of this package.
-    """
-    package = smtpd_compat.__name__ + "."
-    found: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        found.update(vars(base))
-    return frozenset(
-        method
-        for method in found.values()
-        if isinstance(method, FunctionType)
-        and (is_asyncores(method) or str(method.__module__).startswith(package))
-    )
 
 
 def _is_full(unsent: deque[Any]) -> bool:
