@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import time
+from contextlib import suppress
 
 import smtpd_compat
 
@@ -246,8 +247,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
 
     def _smtpd_has_stock_readable(self) -> bool:
         """Whether `readable` is this class's, whose answer changes seldom."""
-        own = getattr(self.readable, "__func__", None)
-        return own is _ACCEPTING["readable"]
+        return getattr(self.readable, "__func__", None) is _READABLE
 
     def _smtpd_may_accept_more(self) -> bool:
         """Whether nobody can tell that `accept` is called more than once."""
@@ -372,12 +372,13 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
     def _smtpd_idle_timeout(self) -> float | None:
         return setting(self, "idle_timeout")
 
+
 #: What takes a connection, as this package has it.
 _ACCEPTING = {
     name: getattr(SMTPServer, name)
     for name in ("accept", "handle_accept", "handle_accepted", "readable")
 }
-
+_READABLE = _ACCEPTING["readable"]
 
 Session.take_for_threads = SMTPServer._smtpd_take_message
 
@@ -394,8 +395,6 @@ def _takes_all(cls: Any) -> bool:
 
 
 def _refuse(conn: Any, reply: bytes) -> None:
-    try:
+    with suppress(OSError):
         conn.send(reply)
-    except OSError:
-        pass
     conn.close()

@@ -143,9 +143,7 @@ class Stream:
         except OSError:
             channel.handle_error()
             return
-        if self.position < len(self.unread):
-            data = self.unread[self.position :] + data
-        self.unread = data
+        self.unread = self.unread[self.position :] + data
         self.position = 0
         self.consume(channel)
 
@@ -263,8 +261,7 @@ class Stream:
                 channel.initiate_send()
             if unsent and self.hold is None and _is_full(unsent):
                 self.hold = FULL
-            if self.poller is not None:
-                self.poller.notify(channel._fileno)
+            self.changed(channel)
 
     def _recover(self, channel: SMTPChannel, answered: bytes) -> None:
         try:
@@ -350,8 +347,7 @@ class Stream:
             work()
             return
         if corked:
-            if channel.producer_fifo:
-                self.send_gathered(channel)
+            self.send_gathered(channel)
             self.corked = False
         try:
             work()
@@ -372,7 +368,7 @@ class Stream:
 
     def close(self, channel: SMTPChannel) -> None:
         """Send what the turn has gathered, and hear nothing more."""
-        if self.corked and channel.connected and channel.producer_fifo:
+        if self.corked and channel.connected:
             self.send_gathered(channel)
         self.is_finished = True
 
