@@ -35,13 +35,14 @@ OWN = {
         "functional/test_command_line",
         "functional/test_console_script",
     ],
-    "_asyncore": ["namespace"],
+    "_asyncore": ["namespace", "stream_turns"],
+    "_clients": ["server", "stream_turns"],
     "_commandline": [
         "commandline",
         "differential/test_commandline",
         "functional/test_command_line",
     ],
-    "_connection/_session": ["channel", "one_reply", "returned_replies"],
+    "_connection/_session": ["channel", "one_reply", "returned_replies", "old_names"],
     "_connection/_stream": ["stream_input", "stream_turns"],
     "_eras/_calls": ["legacy", "adopting"],
     "_eras/_names": ["old_names"],
@@ -57,6 +58,7 @@ OWN = {
     "_server": ["server", "accepting"],
     "_settings": ["server"],
     "_stopping": ["functional/test_stopping"],
+    "_watching": ["loop"],
 }
 
 
