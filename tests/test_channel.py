@@ -106,6 +106,24 @@ def test_a_channel_has_what_it_joins_and_splits_lines_with(
         )
 
 
+@pytest.mark.filterwarnings("ignore:.*sends text:DeprecationWarning")
+def test_text_that_a_channel_sends_is_utf8_only_if_the_client_has_asked_for_it() -> (
+    None
+):
+    class Sends(Channel):
+        def smtp_XSAY(self, arg: Any) -> None:
+            self.send("250 h\xe9\r\n")
+
+    class Serves(Server):
+        channel_class = Sends
+
+    with serving(Serves, enable_SMTPUTF8=True) as server, connected(server) as client:
+        assert client.say(b"XSAY") == b"250 h\\xe9\r\n"
+        client.say(b"EHLO x")
+        assert client.say(b"MAIL FROM:<a@b> BODY=8BITMIME SMTPUTF8") == OK
+        assert client.say(b"XSAY") == "250 h\xe9\r\n".encode()
+
+
 def test_smtputf8_takes_addresses_and_sends_replies_in_utf8() -> None:
     with serving(Server, enable_SMTPUTF8=True) as server, connected(server) as client:
         for line in (

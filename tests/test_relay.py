@@ -17,6 +17,7 @@ from unittest import mock
 import pytest
 
 import smtpd_compat
+from smtpd_compat._relays._blocking import hello_name
 from tests.support.descriptors import descriptors, none_below
 from tests.support.serving import address, serving
 from tests.support.upstream import (
@@ -392,6 +393,37 @@ def test_text_with_surrogate_escapes_goes_upstream_as_the_octets_it_came_from() 
             assert relay._deliver("from@x", [ALICE], text) == {}
         [message] = server.messages
     assert message.data == b"A: \xff\r\n\r\n\xc3\xbc\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mx.test", "mx.test"),
+        ("localhost", "[127.0.0.1]"),
+        ("m\xfcx.test", "[127.0.0.1]"),
+        ("mx .test", "[127.0.0.1]"),
+        ("mx\t.test", "[127.0.0.1]"),
+    ],
+)
+@pytest.mark.parametrize("relay", [smtpd_compat.PureProxy, Blocking])
+def test_upstream_hears_our_name_or_where_that_is_none_our_address(
+    relay: Any, name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with upstream() as server:
+        with proxy(server.address, relay) as client:
+            monkeypatch.setattr(smtpd_compat.socket, "getfqdn", lambda: name)
+            assert send(client, ALICE) == (250, b"OK")
+        assert server.commands[0] == f"EHLO {said}"
+
+
+def test_an_ipv6_address_is_marked_as_one_and_has_no_zone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(smtpd_compat.socket, "getfqdn", lambda: "localhost")
+    sock = mock.Mock(spec=socket.socket)
+    for host, said in (("::1", "[IPv6:::1]"), ("fe80::1%eth0", "[IPv6:fe80::1]")):
+        sock.getsockname.return_value = (host, 25, 0, 2)
+        assert hello_name(sock) == said
 
 
 def test_the_null_reverse_path_stays_null() -> None:

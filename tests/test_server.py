@@ -674,6 +674,53 @@ def test_a_server_that_runs_imports_nothing_more() -> None:
     assert said.splitlines()[-1] == "451"
 
 
+class Refuses(asyncore.dispatcher):
+    """A dispatcher of somebody's own, which has no attributes but its own."""
+
+    def __init__(self, map: dict[int, Any]) -> None:
+        near_end, self.far_end = socket.socketpair()
+        super().__init__(near_end, map)
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def close(self) -> None:
+        self.far_end.close()
+        super().close()
+
+
+@LOOPS
+def test_a_dispatcher_beside_the_server_may_refuse_to_be_looked_at(loop: Any) -> None:
+    class Serves(Server):
+        connection_limit = 1
+
+    with serving(Serves, loop=loop) as server:
+        beside = Refuses(server._map)
+        try:
+            with connected(server) as client:
+                assert client.say(b"NOOP") == OK
+                with Client(address(server)) as other:
+                    assert other.rest().startswith(b"421 ")
+        finally:
+            beside.close()
+
+
+class Delegates(Server):
+    """A server that has nothing which it cannot look up elsewhere."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("connection_limit", "recipient_limit"):
+            raise LookupError(name)
+        return super().__getattribute__(name)
+
+
+@LOOPS
+def test_a_setting_that_cannot_be_looked_up_is_none(loop: Any) -> None:
+    with serving(Delegates, loop=loop) as server, connected(server) as client:
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert client.replies(5)[-1] == OK
+
+
 class HasOtherUses(Server):
     """Written before these names were ours."""
 

@@ -474,16 +474,22 @@ def test_hook_that_reads_a_line_by_its_old_name_and_knows_that_it_is_bytes() -> 
         def found_terminator(self) -> None:
             kinds.extend({type(piece) for piece in self._SMTPChannel__line})
             line = b"".join(self._SMTPChannel__line)
-            if line == b"XHELLO":
+            if line[:6] == b"XHELLO":
                 self.received_lines = []
-                self.push("250 hello")
+                self.push("250 " + ascii(line[6:]))
             else:
                 super().found_terminator()
 
+    class FirstOfAll(Channel):
+        pass
+
+    with serving_with(FirstOfAll) as server, connected(server) as client:
+        assert client.say(b"XHELLO\xff\xc3") == b"250 b'\\xff\\xc3'\r\n"
+    kinds.clear()
     assert conversation(Channel) == [b"Subject: x"] * 2
     assert kinds == [str] + [bytes] * 10
     with serving_with(Channel) as server, connected(server) as client:
-        assert client.say(b"XHELLO") == b"250 hello\r\n"
+        assert client.say(b"XHELLO") == b"250 b''\r\n"
 
 
 class KeepsAfter(smtpd_compat.SMTPChannel):

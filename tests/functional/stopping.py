@@ -1,5 +1,6 @@
 """Servers that are busy when the command line is told to stop."""
 
+import atexit
 import time
 
 import smtpd_compat as smtpd
@@ -56,6 +57,20 @@ class Closes(smtpd.SMTPServer):
 
     def process_message(self, *args, **kwargs):
         self.close()
+
+
+class SlowToEnd(smtpd.SMTPServer):
+    """It has more to do, at the interpreter's end, than a stop may take."""
+
+    stop_timeout = 0
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        atexit.register(self.save)
+
+    def save(self):
+        time.sleep(1.5)
+        print("saved")
 
 
 class SlowToStart(smtpd.SMTPServer):

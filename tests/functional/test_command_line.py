@@ -84,6 +84,27 @@ def test_a_server_that_cannot_close_still_takes_leave_of_its_clients(
         assert server.stop(signal.SIGTERM).stderr == ""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_ctrl_c_while_the_package_is_loaded_leaves_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\n"
+        "class Stalls:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'smtpd_compat._commandline':\n"
+        "            print('loading', flush=True)\n"
+        "            time.sleep(60)\n"
+        "sys.meta_path.insert(0, Stalls)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    process = start([*COMMAND, "-n", "-c", "DebuggingServer", "127.0.0.1:0"])
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    assert end(process) == (-signal.SIGINT, "", "")
+
+
 # Output
 
 

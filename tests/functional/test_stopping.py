@@ -111,6 +111,11 @@ def test_stop_takes_no_longer_than_its_class_says(name: str) -> None:
             assert client.codes() in ([], [b"250", b"250", b"250", b"354"])
 
 
+def test_what_is_done_after_the_stop_may_take_its_time() -> None:
+    with server_process("-n", "-c", SERVERS + "SlowToEnd") as server:
+        assert server.stop() == (0, "saved\n", "")
+
+
 def test_client_that_reads_nothing_does_not_hold_the_stop_up() -> None:
     with server_process("-n", "-c", SERVERS + "Stuck") as server:
         with connected(server) as client:
