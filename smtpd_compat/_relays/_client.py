@@ -138,8 +138,14 @@ class Conversation:
         """
         replies = self._reader.feed(octets)
         for code, text in replies:
-            if not self.is_over:
-                self._take(code, text)
+            if self.is_over:
+                break
+            if self._awaited:
+                self._awaited.popleft()(code, text)
+            elif code != _CLOSING:  # nobody has asked yet: we are out of step
+                self._end(NO_REPLY)
+            if code == _CLOSING:
+                self._end((code, text))
         if self._reader.is_broken:
             self._end(NO_REPLY)
         elif self._commands and len(self._awaited) * 2 <= self._window:
@@ -180,15 +186,7 @@ class Conversation:
             self._commands.append((b"DATA\r\n", self._may_send))
             self._fill()
 
-    # Replies
-
-    def _take(self, code: int, text: bytes) -> None:
-        if self._awaited:
-            self._awaited.popleft()(code, text)
-        elif code != _CLOSING:  # nobody has asked yet: we are out of step
-            self._end(NO_REPLY)
-        if code == _CLOSING:
-            self._end((code, text))
+    # The end, of the session and of a message
 
     def _end(self, reply: Reply) -> None:
         """Nothing more can be said; *reply* is for recipients that have none."""

@@ -95,30 +95,26 @@ class Message:
 
         Every line ends in CRLF, also where a CR or LF stood alone.
         """
+        data = self.data
         header = self._header
-        at_line_start = True
-        after_cr = False
-        for start in range(0, len(self.data), PIECE):
-            piece = self.data[start : start + PIECE]
-            if after_cr and piece[:1] == b"\n":
-                piece = piece[1:]
-            after_cr = piece[-1:] == b"\r"
-            if not piece:
-                continue
+        before = b"\n"  # the end of a line, if the piece begins one
+        start = 0
+        while start < len(data):
+            end = start + PIECE
+            if data[end - 1 : end + 1] == b"\r\n":
+                end += 1
+            piece = before + data[start:end]
+            start = end
             if b"\r" in piece:
                 piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            if at_line_start and piece[:1] == b".":
-                piece = b"." + piece
-            if header:  # before the first empty line
-                is_empty = at_line_start and piece[:1] == b"\n"
-                at = 0 if is_empty else piece.find(b"\n\n") + 1
-                if at or is_empty:
-                    piece = b"%b%b\n%b" % (piece[:at], header, piece[at:])
-                    header = b""
-            at_line_start = piece[-1:] == b"\n"
-            yield piece.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+            if header and b"\n\n" in piece:  # before the first empty line
+                piece = piece.replace(b"\n\n", b"\n%b\n\n" % header, 1)
+                header = b""
+            wire = piece.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+            yield wire[2:] if before else wire
+            before = b"\n" if piece.endswith(b"\n") else b""
         if header:
-            yield header + b"\r\n" if at_line_start else b"\r\n" + header
+            yield header + b"\r\n" if before else b"\r\n" + header
 
 
 def insert_x_peer(data: _Data, peer: Any) -> _Data:

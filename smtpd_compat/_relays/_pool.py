@@ -226,12 +226,13 @@ class Pool:
             self.queue.popleft().fail(reply, failure)
         self.pump(now)
 
-    def retry(self, job: Job) -> None:
+    def retry(self, job: Job, now: float) -> None:
         """Deliver a message once more; all that have nothing to do may be dead."""
         job.is_retried = True
         while self.idle:
             self.idle.pop().leave()
         self.queue.appendleft(job)
+        self.pump(now)
 
     # Time and end
 

@@ -172,7 +172,8 @@ class Session(asyncore.dispatcher):
         elif not talk.is_over:
             if talk.is_ready and self in self.pool.new:
                 self.pool.new.discard(self)
-                self._take_next(time.monotonic())
+                now = time.monotonic()
+                self.start(self.pool.next_job(now), now)
             else:
                 self._send()
         elif self in self.pool.sessions:
@@ -208,27 +209,18 @@ class Session(asyncore.dispatcher):
 
     # Messages
 
-    def start(self, job: Job, now: float) -> None:
-        """Deliver a message; there must be none in hand."""
-        if not self._has_begun(job):
-            self._take_next(now)
-
-    def _has_begun(self, job: Job) -> bool:
-        talk = self.talk
-        talk.deliver(job.message)
-        if talk.outcome is not None:  # nothing that could be said to this server
-            job.answered(talk.outcome, talk.failure, False)
-            return False
-        self._job = job
-        self._extend_deadline()
-        self._send()
-        return True
-
-    def _take_next(self, now: float) -> None:
-        job = self.pool.next_job(now)
+    def start(self, job: Job | None, now: float) -> None:
+        """Deliver a message, while there is none in hand; None: have nothing to do."""
         while job is not None:
-            if self._has_begun(job):
+            self.talk.deliver(job.message)
+            outcome = self.talk.outcome
+            if outcome is None:
+                self._job = job
+                self._extend_deadline()
+                self._send()
                 return
+            # There is nothing that could be said to this server.
+            job.answered(outcome, self.talk.failure, False)
             job = self.pool.next_job(now)
         if self.pool.is_closed or not self.pool.server.upstream_keep:
             self.leave()
@@ -246,14 +238,13 @@ class Session(asyncore.dispatcher):
         if talk.is_over:
             self._forget()
             if was_used and not talk.progress and not job.is_retried:
-                self.pool.retry(job)
-                self.pool.pump(now)
+                self.pool.retry(job, now)
                 return
         try:
             if talk.is_over:
                 self.pool.pump(now)
             else:
-                self._take_next(now)
+                self.start(self.pool.next_job(now), now)
         finally:
             job.answered(outcome, failure, True)
 
