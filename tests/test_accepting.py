@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
+import socket
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -142,6 +144,26 @@ def test_a_listening_socket_that_blocks_does_not_stall(
             said = [stage.hear(client)[:4] for client in clients]
             assert said == [b"220 ", b"220 ", b"421 " if limit else b"220 "]
             assert stage.say(clients[0], b"NOOP") == b"250 OK\r\n"
+
+
+class Careful(socket.socket):
+    """A socket of a program's own, which is not asked in vain."""
+
+    def accept(self) -> Any:
+        assert select.select([self], [], [], 0)[0], "nobody waits"
+        return super().accept()
+
+
+@LOOPS
+def test_a_socket_of_ones_own_is_asked_only_when_somebody_waits(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage:
+        system_s = stage.server.socket
+        stage.server.socket = Careful(fileno=system_s.detach())
+        stage.server.socket.setblocking(False)
+        with waiting(stage, 9) as clients:
+            hear_all(stage, clients)
+            stage.turn(3)
+    assert stage.server.errors == []
 
 
 def test_a_server_closed_by_its_first_connection_takes_no_other() -> None:

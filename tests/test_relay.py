@@ -637,15 +637,20 @@ def test_deliver_reports_every_failure_as_the_original_does(
     assert trace.getvalue() == f"got {type(error)}\n"
 
 
-def test_recipients_that_a_stand_in_for_smtplib_refuses_are_reported() -> None:
+def test_recipients_that_a_stand_in_for_smtplib_refuses_are_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = io.StringIO()
     refused = {ALICE: (550, b"no")}
     with unserved(("up.example", 25)) as relay, mock.patch("smtplib.SMTP") as smtp:
         error = smtplib.SMTPRecipientsRefused(refused)
         smtp.return_value.sendmail.side_effect = error
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
         assert relay._deliver("from@x", [ALICE, BOB], "") == {
             **refused,
             BOB: (550, b"no"),
         }
+    assert trace.getvalue() == "got SMTPRecipientsRefused\n"
 
 
 def test_failures_are_printed_as_the_original_prints_smtplibs(
@@ -728,6 +733,28 @@ def test_deliver_gives_a_silent_upstream_up_by_poll_or_select(
     with upstream({"DATA": SILENT}) as server, unserved(server.address) as relay:
         relay.upstream_timeout = 0.1
         refused = relay._deliver("from@x", [ALICE], "A: 1\n\n")
+    assert refused == {ALICE: (-1, "ignore")}
+
+
+class Breaks(socket.socket):
+    """A connection that fails, and goes on failing."""
+
+    def recv(self, *args: Any) -> bytes:
+        raise TimeoutError("no route any more")
+
+
+def test_deliver_reports_a_connection_that_fails_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def connect(address: Any, timeout: Any = None) -> socket.socket:
+        sock = Breaks()
+        sock.connect(address)
+        return sock
+
+    with upstream() as server, unserved(server.address) as relay:
+        with monkeypatch.context() as patch:
+            patch.setattr(smtpd_compat.socket, "create_connection", connect)
+            refused = relay._deliver("from@x", [ALICE], "")
     assert refused == {ALICE: (-1, "ignore")}
 
 

@@ -1226,6 +1226,20 @@ def test_a_handler_of_one_s_own_may_have_any_address_as_its_remote_one(
     Handler(("127.0.0.1", port), ("127.0.0.1", port), map={}).close()
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".invalid", "", 7])
+@pytest.mark.parametrize("cls", [smtpd_compat.PureProxy, smtpd_compat.MailmanProxy])
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+def test_a_host_that_nobody_can_be_is_no_relay_to_itself(cls: Any, host: Any) -> None:
+    """It may be another one tomorrow; until then, mail for it is 451."""
+    port = free_port("127.0.0.1")
+    cls(("127.0.0.1", port), (host, port), map={}).close()
+
+
+@pytest.mark.parametrize("remote", [(), ("127.0.0.1",), (7, 0), 7, "x"])
+def test_what_is_no_address_at_all_is_taken_as_ever(remote: Any) -> None:
+    smtpd_compat.PureProxy(("127.0.0.1", 0), remote, map={}).close()
+
+
 def test_the_same_port_elsewhere_is_another_server() -> None:
     port = free_port("127.0.0.1")
     smtpd_compat.PureProxy(("127.0.0.1", port), ("127.0.0.2", port), map={}).close()

@@ -37,6 +37,14 @@ class Stuck(smtpd.SMTPServer):
             time.sleep(60)
 
 
+class Saves(Stuck):
+    """It saves something when the interpreter ends."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        atexit.register(print, "saved")
+
+
 class StuckThreaded(Stuck):
     """It does so in threads."""
 

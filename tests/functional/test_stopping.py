@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+import smtpd_compat
+from smtpd_compat import _stopping
 from tests.functional.processes import COMMAND, Server, end, server_process, start
 from tests.support.conversing import MESSAGE, OK
 from tests.support.talking import Client
@@ -99,6 +102,28 @@ def test_signal_in_the_middle_of_a_message_takes_leave_of_the_client() -> None:
         assert end(server.process) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    "said, seconds", [(0, 0), (0.5, 0.5), (3600, 3600), (None, 10.0), ("soon", 10.0)]
+)
+def test_stop_may_take_what_its_class_says_or_ten_seconds(
+    said: object, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    class Stop(_stopping._Stop):
+        def __init__(self, seconds: float) -> None:
+            given.append(seconds)
+            super().__init__(seconds)
+
+        def listen(self) -> None:
+            pass
+
+    monkeypatch.setattr(_stopping, "_Stop", Stop)
+    monkeypatch.setattr(smtpd_compat, "loop", lambda: None)
+    _stopping.serve(SimpleNamespace(stop_timeout=said))
+    assert given == [seconds]
+
+
 @pytest.mark.parametrize("name", ["Stuck", "StuckThreaded"])
 def test_stop_takes_no_longer_than_its_class_says(name: str) -> None:
     with server_process("-n", "-c", SERVERS + name) as server:
@@ -117,7 +142,7 @@ def test_what_is_done_after_the_stop_may_take_its_time() -> None:
 
 
 def test_client_that_reads_nothing_does_not_hold_the_stop_up() -> None:
-    with server_process("-n", "-c", SERVERS + "Stuck") as server:
+    with server_process("-n", "-c", SERVERS + "Saves") as server:
         with connected(server) as client:
             client.socket.setblocking(False)
             sent_at = time.monotonic()
@@ -127,7 +152,7 @@ def test_client_that_reads_nothing_does_not_hold_the_stop_up() -> None:
                     sent_at = time.monotonic()
                 except BlockingIOError:
                     select.select([], [client.socket], [], 0.1)
-            assert server.stop() == (0, "", "")
+            assert server.stop() == (0, "saved\n", "")
 
 
 def test_server_that_closes_itself_ends_the_command() -> None:
