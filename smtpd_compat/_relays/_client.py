@@ -138,8 +138,6 @@ class Conversation:
         """
         replies = self._reader.feed(octets)
         for code, text in replies:
-            if self.is_over:
-                break
             if self._awaited:
                 self._awaited.popleft()(code, text)
             elif code != _CLOSING:  # nobody has asked yet: we are out of step
@@ -148,7 +146,7 @@ class Conversation:
                 self._end((code, text))
         if self._reader.is_broken:
             self._end(NO_REPLY)
-        elif self._commands and len(self._awaited) * 2 <= self._window:
+        elif not self._awaited:
             self._fill()
         return replies != []
 

@@ -167,8 +167,11 @@ class Session(asyncore.dispatcher):
 
     def _go_on(self) -> None:
         talk = self.talk
-        if self._job is not None and talk.outcome is not None:
-            self._finish(self._job)
+        if self._job is not None:
+            if talk.outcome is None:
+                self._send()
+            else:
+                self._finish(self._job)
         elif not talk.is_over:
             if talk.is_ready and self in self.pool.new:
                 self.pool.new.discard(self)
