@@ -155,7 +155,7 @@ class Pool:
 
     def pump(self, now: float) -> None:
         """Open as many sessions as the messages that wait call for."""
-        if self._is_busy or not self._wanted(now):
+        if self._is_busy or self._wanted(now) <= 0:
             return
         self.expire_queue(now)
         socket = smtpd_compat.socket
