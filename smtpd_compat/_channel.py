@@ -354,6 +354,7 @@ class SMTPChannel(
         if work is None:
             super().handle_write_event()
         else:
+            self._smtpd.changed(self)  # by whomever this is called
             self._smtpd.turn(self, work)
 
     def handle_expt(self) -> None:

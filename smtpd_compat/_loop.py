@@ -135,16 +135,17 @@ class _Poller(Watch):
         for key, events in self._wait(timeout):
             fd = key.fd
             dispatcher = self._watched.get(fd)
-            if dispatcher is None or self._notifying.get(fd) is not dispatcher:
+            if events & WRITE or fd not in self._notifying:
                 self._changed.add(fd)
-            if dispatcher is None:
+            if self._map.get(fd) is not dispatcher or dispatcher is None:
+                self._changed.add(fd)
                 continue
             if fd in self._resting:
                 self._resting.discard(fd)
                 if not dispatcher.readable():
                     self._set_events(fd, dispatcher, self._events[fd] & ~READ)
                     continue
-            if events & READ and self._map.get(fd) is dispatcher:
+            if events & READ:
                 asyncore.read(dispatcher)
             if turn != self._turns:
                 break  # a handler has run a loop, which may have served the others

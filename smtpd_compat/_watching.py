@@ -20,7 +20,14 @@ _MAKESHIFT_PAUSE = 1.0
 READ, WRITE = 1, 2
 
 #: A channel that leaves these alone says itself when it has changed.
-_NOTIFYING = ("readable", "writable", "initiate_send", "del_channel", "close_when_done")
+_NOTIFYING = (
+    "close_when_done",
+    "del_channel",
+    "handle_read_event",
+    "initiate_send",
+    "readable",
+    "writable",
+)
 
 
 class Watch:

@@ -329,6 +329,29 @@ def test_another_object_put_into_the_map_takes_the_events(loop: Any) -> None:
 
 
 @LOOPS
+def test_another_object_put_in_the_place_of_a_channel_takes_its_events(
+    loop: Any,
+) -> None:
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        stage.turn(2)
+        (channel,) = stage.channels
+        with stage.connect(), ear({}) as other:
+            stage.turn(2)
+            other.handle_read = lambda: heard.append(  # type: ignore[method-assign]
+                channel.socket.recv(100)
+            )
+            heard: list[bytes] = []
+            map = channel._map
+            map[channel._fileno] = other
+            client.send(b"hello")
+            stage.until(lambda: heard)
+            map[channel._fileno] = channel
+        client.send(b"NOOP\r\n")
+        assert stage.hear(client) == OK
+        assert heard == [b"hello"]
+
+
+@LOOPS
 def test_a_client_that_connects_again_from_handle_close_is_served(loop: Any) -> None:
     """It gets the same descriptor, under which the system knows another socket."""
     greetings = []
@@ -632,6 +655,25 @@ def test_a_channel_class_with_a_writable_of_its_own_is_asked(loop: Any) -> None:
         stage.turn(2)
         channel.holds_back = False
         stage.until(lambda: take_all() == b"\r\n")
+
+
+class SaysMore(Channel):
+    def handle_read_event(self) -> None:
+        super().handle_read_event()
+        self.producer_fifo.append(b"250 and more\r\n")
+
+
+@LOOPS
+def test_a_channel_class_with_a_handle_read_event_of_its_own_is_asked(
+    loop: Any,
+) -> None:
+    class Serves(Server):
+        channel_class = SaysMore
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        client.send(b"NOOP\r\n")
+        assert stage.hear(client) == OK
+        assert stage.hear(client) == b"250 and more\r\n"
 
 
 class SendsInTurnsOfItsOwn(Channel):

@@ -261,7 +261,8 @@ class Stream:
                 channel.initiate_send()
             if unsent and self.hold is None and _is_full(unsent):
                 self.hold = FULL
-            self.changed(channel)
+            if unsent or self.hold is not None:
+                self.changed(channel)
 
     def _recover(self, channel: SMTPChannel, answered: bytes) -> None:
         try:
