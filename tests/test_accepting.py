@@ -24,8 +24,12 @@ pytestmark = pytest.mark.usefixtures("heard")
 
 
 @contextlib.contextmanager
-def waiting(stage: Stage, count: int) -> Iterator[list[Client]]:
-    """Clients whose connections wait to be accepted."""
+def waiting(stage: Stage, count: int, after: int = 1000) -> Iterator[list[Client]]:
+    """Clients whose connections wait to be accepted.
+
+    :param after: how many have come before them, one after the other.
+    """
+    stage.server._smtpd_accepted_in_a_row = after
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(Client(address(stage.server))) for _ in range(count)]
 
@@ -120,7 +124,7 @@ def test_a_server_of_one_client_at_a_time_has_one(loop: Any) -> None:
 
 
 def test_many_that_come_one_after_the_other_are_taken_together() -> None:
-    with on_stage(Server) as stage, waiting(stage, 40) as clients:
+    with on_stage(Server) as stage, waiting(stage, 40, after=0) as clients:
         taken = []
         while len(stage.channels) < len(clients):
             before = len(stage.channels)
@@ -129,6 +133,12 @@ def test_many_that_come_one_after_the_other_are_taken_together() -> None:
         assert taken[0] == 1
         assert taken == sorted(taken)
         assert max(taken) > 2
+        stage.turn(timeout=0.001)
+        with waiting(stage, 3) as others:
+            stage.until(lambda: len(stage.channels) > len(clients))
+            assert len(stage.channels) == len(clients) + len(others)
+            # Nobody was left, so the next ones are taken one by one again.
+            assert stage.server._smtpd_accepted_in_a_row == 0
 
 
 @LOOPS

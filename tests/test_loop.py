@@ -1240,3 +1240,60 @@ def test_of_two_that_close_each_other_in_one_turn_one_is_left(loop: Any) -> None
             assert len(stage.channels) == 1
             assert sorted([client.reply(), other.reply()]) == [b"", b"250 alone\r\n"]
         assert stage.server.errors == []
+
+
+# Servers
+
+
+def test_a_busy_loop_asks_its_server_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    ask = smtpd_compat.SMTPServer.readable
+    monkeypatch.setattr(
+        Server, "_smtpd_idle_timeout", lambda server: asked.append(ask(server))
+    )
+    with on_stage(Server, loop=smtpd_compat.loop) as stage, stage.connect() as client:
+        asked.clear()
+        began = time.monotonic()
+        for _ in range(200):
+            assert stage.say(client, b"NOOP") == OK
+        took = time.monotonic() - began
+    assert len(asked) <= 2 + took / _loop._LOOK_PAUSE
+
+
+def test_a_server_with_a_readable_of_its_own_is_asked_in_every_turn() -> None:
+    class Own(Server):
+        asked = 0
+
+        def readable(self) -> bool:
+            self.asked += 1
+            return super().readable()
+
+    with on_stage(Own, loop=smtpd_compat.loop) as stage, stage.connect() as client:
+        before = stage.server.asked
+        for _ in range(50):
+            assert stage.say(client, b"NOOP") == OK
+        assert stage.server.asked >= before + 50
+
+
+def test_an_idle_timeout_set_by_a_handler_holds_for_a_loop_that_waits() -> None:
+    class Impatient(Server):
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            self.idle_timeout = 0.2
+
+    with serving(Impatient, loop=smtpd_compat.loop) as server:
+        with connected(server) as client:
+            client.say(b"HELO x")
+            client.send(MESSAGE)
+            assert client.replies(4)[-1] == OK
+            assert client.reply().startswith(b"421 Error: timeout exceeded")
+
+
+def test_a_turn_lasts_its_time_though_a_server_is_asked_meanwhile() -> None:
+    with on_stage(Server, loop=smtpd_compat.loop) as stage, stage.connect() as client:
+        assert stage.say(client, b"NOOP") == OK
+        lasts = 3 * _loop._LOOK_PAUSE
+        began = time.monotonic()
+        stage.turn(timeout=lasts)
+        assert time.monotonic() - began >= lasts * 0.99

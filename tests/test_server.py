@@ -739,3 +739,74 @@ def test_names_of_ours_may_mean_something_else_in_a_server_of_old(loop: Any) -> 
         client.send(b"HELO x\r\n" + MESSAGE)
         assert client.replies(5)[-1] == OK
         assert len(server.messages) == 1
+
+
+# What makes a channel
+
+
+class ThreeToMake(type):
+    """Makes its classes' instances as it was done up to Python 3.2."""
+
+    def __call__(cls, server: Any, conn: Any, addr: Any) -> Any:
+        return super().__call__(server, conn, addr)
+
+
+class MadeOfThree(Channel, metaclass=ThreeToMake):
+    """One whose metaclass takes three arguments."""
+
+
+class NewOfThree(Channel):
+    """One whose constructor takes three arguments."""
+
+    def __new__(cls, server: Any, conn: Any, addr: Any) -> Any:
+        return super().__new__(cls)
+
+
+@pytest.mark.filterwarnings("ignore:.* does not take all the arguments")
+@pytest.mark.parametrize("channel", [MadeOfThree, NewOfThree])
+def test_who_takes_three_arguments_for_a_channel_gets_three(channel: Any) -> None:
+    class Small(Server):
+        channel_class = channel
+
+    with serving(Small, data_size_limit=99) as server, connected(server) as client:
+        assert b"250-SIZE 99" in client.say(b"EHLO x")
+
+
+@pytest.mark.filterwarnings("ignore:.* does not take all the arguments")
+def test_a_constructor_of_three_arguments_patched_into_our_class_gets_three(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = smtpd_compat.SMTPChannel.__init__
+
+    def patched(self: Any, server: Any, conn: Any, addr: Any) -> None:
+        ours(self, server, conn, addr)
+
+    class Plain(Server):
+        channel_class = smtpd_compat.SMTPChannel
+
+    monkeypatch.setattr(smtpd_compat.SMTPChannel, "__init__", patched)
+    with serving(Plain, data_size_limit=99) as server, connected(server) as client:
+        assert b"250-SIZE 99" in client.say(b"EHLO x")
+
+
+@pytest.mark.parametrize("reply", ["421 Go away", None])
+def test_a_push_of_ones_own_has_its_say_on_the_banner(reply: Any) -> None:
+    class Own(Channel):
+        banner = True
+
+        def push(self, msg: Any) -> None:
+            if not self.banner:
+                super().push(msg)
+            elif reply is not None:
+                super().push(reply)
+                self.close_when_done()
+            self.banner = False
+
+    class Quiet(Server):
+        channel_class = Own
+
+    with serving(Quiet) as server, Client(address(server)) as client:
+        if reply is None:
+            assert client.say(b"NOOP") == OK
+        else:
+            assert client.rest() == reply.encode() + b"\r\n"
