@@ -202,6 +202,28 @@ def test_greeting_that_says_itself_that_it_takes_no_parameters(base: Any) -> Non
         assert reply == b"501 Syntax: MAIL FROM: <address>\r\n"
 
 
+def test_the_name_that_is_noted_is_what_the_greeting_was_given() -> None:
+    noted: list[str] = []
+
+    class Greeter(smtpd_compat.SMTPChannel):
+        def smtp_EHLO(self, arg: Any) -> None:
+            words = arg.split()
+            last = words[-1]
+            self.push("250 hello " + last)
+
+        def smtp_XNAME(self, arg: Any) -> None:
+            noted.append(self.seen_greeting)
+            self.push("250 noted")
+
+        def found_terminator(self) -> None:
+            super().found_terminator()
+
+    with serving_with(Greeter) as server, connected(server) as client:
+        assert client.say(b"EHLO me and you") == b"250 hello you\r\n"
+        assert client.say(b"XNAME") == b"250 noted\r\n"
+    assert noted == ["me and you"]
+
+
 def test_helo_of_ones_own_takes_no_parameters() -> None:
     with serving_with(channel(Greets, smtpd_compat.SMTPChannel)) as server, connected(
         server

@@ -444,6 +444,24 @@ def test_non_ascii_addresses_go_upstream_with_smtputf8() -> None:
     assert message.data == "A: ü\r\n".encode()
 
 
+@pytest.mark.parametrize(
+    ("mailfrom", "recipient", "parameter"),
+    [
+        ("from@x", ALICE, ""),
+        ("jürgen@x", ALICE, " SMTPUTF8"),
+        ("from@x", "zoë@x", " SMTPUTF8"),
+        ("from@ü.example", ALICE, " SMTPUTF8"),
+    ],
+)
+def test_smtputf8_is_asked_for_where_any_address_needs_it(
+    mailfrom: str, recipient: str, parameter: str
+) -> None:
+    with upstream(extensions=("SMTPUTF8",)) as server:
+        with unserved(server.address) as relay:
+            assert relay._deliver(mailfrom, [recipient], "A: 1\n") == {}
+        assert server.messages[0].mailfrom == f"<{mailfrom}>{parameter}"
+
+
 def test_smtputf8_that_the_client_asked_for_is_passed_on_where_it_is_offered() -> None:
     options = {"mail_options": ["BODY=8BITMIME", "SMTPUTF8"], "rcpt_options": []}
     for extensions, expected in (

@@ -54,6 +54,47 @@ def begun(*extensions: str, lmtp: bool = False, rcpttos: Any = (A, B)) -> Talk:
     return talk
 
 
+# What the server offers
+
+
+@pytest.mark.parametrize("lmtp", [False, True])
+@pytest.mark.parametrize(
+    "line", ["X-OTHER SMTPUTF8", "X-OTHER=SMTPUTF8", "NO-SMTPUTF8", "SMTPUTF8X"]
+)
+def test_an_extension_is_the_first_word_of_a_line(line: str, lmtp: bool) -> None:
+    talk = greeted(line, lmtp=lmtp)
+    talk.deliver(Message("zoë@x", [A], DATA))
+    assert talk.outcome == {A: NO_SMTPUTF8}
+    assert talk.says() == b""
+
+
+def test_the_first_line_offers_nothing() -> None:
+    """It is the server's name."""
+    talk = Talk("me.example")
+    talk.hears("220 up.example")
+    talk.hears("250-SMTPUTF8 is my name", "250 8BITMIME")
+    talk.deliver(Message("zoë@x", [A], DATA))
+    assert talk.outcome == {A: NO_SMTPUTF8}
+
+
+@pytest.mark.parametrize("line", ["smtputf8", "SMTPutf8 ", "SMTPUTF8 with words"])
+def test_extensions_are_known_in_any_case_and_with_parameters(line: str) -> None:
+    talk = greeted("X-OTHER", line)
+    talk.deliver(Message("zoë@x", [A], DATA))
+    assert talk.says() == "MAIL FROM:<zoë@x> SMTPUTF8\r\n".encode()
+
+
+@pytest.mark.parametrize("code", [300, 399])
+def test_a_recipient_is_taken_only_by_a_2xx(code: int) -> None:
+    talk = begun(rcpttos=(A,))
+    assert talk.says() == b"MAIL FROM:<from@x>\r\n"
+    assert talk.hears("250 OK") == b"RCPT TO:<a@x>\r\n"
+    talk.hears(f"{code} what?")
+    assert talk.outcome is not None
+    assert talk.outcome[A][0] != 250
+    assert talk.failure == "SMTPRecipientsRefused"
+
+
 # One command after another, and all at once
 
 

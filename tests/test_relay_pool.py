@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
+import io
 import os
 import select
 import smtplib
@@ -1042,6 +1043,31 @@ def test_a_server_that_closes_lets_go_of_sessions_that_have_nothing_to_do() -> N
         server.wait_for(lambda: "QUIT" in server.verbs())
 
 
+def test_a_session_that_is_closed_from_outside_with_a_message_in_hand_is_451(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def smtp_STOP(self, arg: Any) -> None:
+            for session in list(self.smtp_server._smtpd_upstream.sessions):
+                session.close()
+            self.push("250 closed")
+
+    trace = io.StringIO()
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address, channel_class=Channel) as relay:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one)
+                assert held.asked.wait(PATIENCE)
+                monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+                assert two.docmd("STOP")[0] == 250
+                assert one.getreply() == UNAVAILABLE
+                held.released.set()
+                assert send(two) == OK
+        assert server.connections == 2
+    assert "got <class 'smtplib.SMTPServerDisconnected'>\n" in trace.getvalue()
+
+
 def test_a_session_that_is_closed_from_outside_takes_leave() -> None:
     class Channel(smtpd_compat.SMTPChannel):
         def smtp_STOP(self, arg: Any) -> None:
@@ -1233,6 +1259,15 @@ def test_a_host_that_nobody_can_be_is_no_relay_to_itself(cls: Any, host: Any) ->
     """It may be another one tomorrow; until then, mail for it is 451."""
     port = free_port("127.0.0.1")
     cls(("127.0.0.1", port), (host, port), map={}).close()
+
+
+@pytest.mark.parametrize("local", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("remote", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_that_is_not_of_this_host_is_another_server(
+    local: str, remote: str
+) -> None:
+    port = free_port(local)
+    smtpd_compat.PureProxy((local, port), (remote, port), map={}).close()
 
 
 @pytest.mark.parametrize("remote", [(), ("127.0.0.1",), (7, 0), 7, "x"])

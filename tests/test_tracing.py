@@ -305,3 +305,22 @@ def test_exitnow_of_a_log_leaves_the_loop() -> None:
         with pytest.raises(smtpd_compat.asyncore.ExitNow):
             server.handle_error()
     server.close()
+
+
+def test_a_line_of_a_programs_own_is_logged_as_asyncore_logs_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Logs(smtpd_compat.SMTPServer):
+        pass
+
+    server = Logs(("127.0.0.1", 0), None, map={})
+    try:
+        server.log("said")
+        server.log_info("noted")
+        server.log_info("seen", "error")
+        server.log_info("hidden", "warning")
+    finally:
+        server.close()
+    captured = capsys.readouterr()
+    assert captured.err == "log: said\n"
+    assert captured.out == "info: noted\nerror: seen\n"
