@@ -347,9 +347,9 @@ class Stream:
             # The client has not taken what was sent before; nothing can leave now.
             work()
             return
-        if corked:
+        if corked and channel.producer_fifo:
             self.send_gathered(channel)
-            self.corked = False
+        self.corked = False
         try:
             work()
         finally:

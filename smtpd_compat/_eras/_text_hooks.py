@@ -99,7 +99,8 @@ def _end(session: Session, channel: SMTPChannel) -> None:
     finally:
         session.hook = None
         session.text_lists.clear()
-    session.note_greeting(channel)
+    if session.accepted is not None:
+        session.note_greeting(channel)
     if not (channel._smtpd_hooks_took_bytes or channel._smtpd_hooks_take_text):
         _remember(channel, "_smtpd_hooks_took_bytes", True)
 
