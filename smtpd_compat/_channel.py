@@ -183,12 +183,7 @@ class SMTPChannel(
         _send_at_once(self.socket)
         if tracing():
             trace("Peer:", repr(self.peer))
-        self._smtpd.corked = True
-        try:
-            self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
-        finally:
-            self._smtpd.corked = False
-        self._smtpd.send_gathered(self)
+        self.push(f"220 {self.fqdn} {smtpd_compat.__version__}")
 
     # The transaction
 

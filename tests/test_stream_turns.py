@@ -15,7 +15,7 @@ from smtpd_compat import asynchat, asyncore
 from tests.support.clock import later
 from tests.support.conversing import MESSAGE, OK, TRANSACTION, start_data
 from tests.support.keeping import Channel, Server, kept_octets
-from tests.support.serving import serving
+from tests.support.serving import address, serving
 from tests.support.talking import PATIENCE, Client, Stage, connected, on_stage
 
 TYPE_CHECKING = False
@@ -749,3 +749,67 @@ def test_time_is_not_limited_unless_a_class_says_so(
         later(monkeypatch, 1e9)
         stage.turn(3)
         assert stage.say(client, b"NOOP") == OK
+
+
+# A program's own initiate_send
+
+
+class Gate(Channel):
+    """Sends nothing until it is opened, as one that waits for a TLS handshake."""
+
+    is_open = False
+
+    def initiate_send(self) -> None:
+        self.seen = [*getattr(self, "seen", ()), list(self.producer_fifo)]
+        if self.is_open:
+            super().initiate_send()
+
+
+class Gated(Server):
+    channel_class = Gate
+
+
+@LOOPS
+def test_an_initiate_send_of_ones_own_holds_every_reply_back(loop: Any) -> None:
+    with on_stage(Gated, loop=loop) as stage, Client(address(stage.server)) as client:
+        stage.until(lambda: stage.channels)
+        client.send(b"NOOP\r\nNOOP\r\n")
+        (channel,) = stage.channels
+        stage.until(lambda: channel.producer_fifo.count(OK) == 2)
+        assert not client.has_input()
+        channel.is_open = True
+        assert [stage.hear(client)[:4] for _ in range(3)] == [b"220 ", b"250 ", b"250 "]
+        client.send(b"QUIT\r\n")
+        assert stage.rest(client) == b"221 Bye\r\n"
+
+
+class Notes(Gate):
+    is_open = True
+
+
+@LOOPS
+def test_an_initiate_send_of_ones_own_hears_of_each_line(loop: Any) -> None:
+    class Noted(Server):
+        channel_class = Notes
+
+    with on_stage(Noted, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        channel.seen = []
+        client.send(b"EHLO x\r\nNOOP\r\n")
+        said = [stage.hear(client), stage.hear(client)]
+        seen = [piece for fifo in channel.seen for piece in fifo]
+        assert seen == b"".join(said).splitlines(keepends=True)
+
+
+@LOOPS
+def test_an_initiate_send_assigned_on_a_channel_takes_effect(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        ours = channel.initiate_send
+        held = []
+        channel.initiate_send = lambda: held.append(len(channel.producer_fifo))
+        client.send(b"NOOP\r\n")
+        stage.until(lambda: held)
+        assert not client.has_input()
+        channel.initiate_send = ours
+        assert stage.hear(client) == OK

@@ -77,6 +77,7 @@ class Stream:
         "at_start",
         "corked",
         "hold",
+        "in_turn",
         "is_choked",
         "is_collecting",
         "is_finished",
@@ -100,6 +101,7 @@ class Stream:
         self.hold: Any = None
         #: After QUIT, or closed: nothing that the client says counts any more.
         self.is_finished = False
+        self.in_turn = False
         #: The turn is still gathering its output.
         self.corked = False
         #: The last segment did not all go out.
@@ -231,7 +233,9 @@ class Stream:
 
     def turn(self, channel: SMTPChannel, work: Callable[[], None]) -> None:
         """Do *work*; after an exception, answer the failure; send what was pushed."""
-        self.corked = True
+        self.in_turn = True
+        # Where a program's own sends, each line leaves as it is pushed, as in asynchat.
+        self.corked = getattr(channel.initiate_send, "__func__", None) in self.stock
         try:
             while True:
                 try:
@@ -254,11 +258,14 @@ class Stream:
                         return
                 work = recover
         finally:
-            self.corked = False
+            self.in_turn = False
             unsent = channel.producer_fifo
-            if unsent and channel.connected and self.send_gathered(channel) and unsent:
-                # What is left is the end of the connection, or a producer.
-                channel.initiate_send()
+            if self.corked:
+                self.corked = False
+                is_sent = unsent and channel.connected and self.send_gathered(channel)
+                if is_sent and unsent:
+                    # What is left is the end of the connection, or a producer.
+                    channel.initiate_send()
             if unsent and self.hold is None and _is_full(unsent):
                 self.hold = FULL
             if unsent or self.hold is not None:

@@ -206,7 +206,7 @@ class PureProxy(SMTPServer):
 
         def bring(outcome: Mapping[str, Reply], failure: Any, at_once: bool) -> None:
             answered(partial(_reply_for, rcpttos, outcome, failure))
-            if at_once and channel.connected and not channel._smtpd.corked:
+            if at_once and channel.connected and not channel._smtpd.in_turn:
                 # As asyncore does for a channel with something to do.
                 asyncore.write(channel)
 
