@@ -9,7 +9,7 @@ from .._eras import _calls, _greetings, _text_hooks
 from .._settings import DATA_SIZE_DEFAULT, setting
 from .._text._message import MessageText, decode_or_none, message_text
 from .._tracing import tracing
-from ._stream import WORKER, Stream
+from ._stream import FULL, GIVEN_UP, WORKER, Stream
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
@@ -310,6 +310,26 @@ class Session(Stream):
         channel._set_post_data_state()
         if not self.last_pushed:
             channel.push("451 Error: local error in processing")
+
+    def close_if_idle(self, channel: SMTPChannel, now: float, timeout: float) -> None:
+        """Take leave if nothing has been received for *timeout* seconds.
+
+        :param now: by `time.monotonic`; the time before the first call does not count.
+        """
+        if self.last_heard is None or self.hold is WORKER:
+            self.last_heard = now
+        elif now - self.last_heard < timeout:
+            pass
+        elif self.is_finished or self.hold not in (None, FULL):
+            self.hold_for(channel, GIVEN_UP)
+        else:
+            self.last_heard = now
+            self.hold_for(channel, partial(self.say_timeout, channel))
+
+    def take_leave(self, channel: SMTPChannel) -> None:
+        """Close the connection, since the server stops; unless a message is in hand."""
+        if self.hold is None and not self.is_finished:
+            self.hold_for(channel, partial(self.say_stopping, channel))
 
     def say_timeout(self, channel: SMTPChannel) -> None:
         """Take leave of a client that has been silent for too long."""

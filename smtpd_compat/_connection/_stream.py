@@ -126,14 +126,6 @@ class Stream:
         """
         raise NotImplementedError
 
-    def say_timeout(self, channel: SMTPChannel) -> None:
-        """Take leave of a client that has been silent for too long."""
-        raise NotImplementedError
-
-    def say_stopping(self, channel: SMTPChannel) -> None:
-        """Take leave of a client, since the server stops."""
-        raise NotImplementedError
-
     # Input
 
     def receive(self, channel: SMTPChannel) -> None:
@@ -281,26 +273,6 @@ class Stream:
             channel.handle_close()
             return
         self.consume(channel)
-
-    def close_if_idle(self, channel: SMTPChannel, now: float, timeout: float) -> None:
-        """Take leave if nothing has been received for *timeout* seconds.
-
-        :param now: by `time.monotonic`; the time before the first call does not count.
-        """
-        if self.last_heard is None or self.hold is WORKER:
-            self.last_heard = now
-        elif now - self.last_heard < timeout:
-            pass
-        elif self.is_finished or self.hold not in (None, FULL):
-            self.hold_for(channel, GIVEN_UP)
-        else:
-            self.last_heard = now
-            self.hold_for(channel, partial(self.say_timeout, channel))
-
-    def take_leave(self, channel: SMTPChannel) -> None:
-        """Close the connection, since the server stops; unless a message is in hand."""
-        if self.hold is None and not self.is_finished:
-            self.hold_for(channel, partial(self.say_stopping, channel))
 
     def changed(self, channel: SMTPChannel) -> None:
         """Tell `smtpd_compat.loop` to ask again."""
