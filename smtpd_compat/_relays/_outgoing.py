@@ -140,23 +140,20 @@ def insert_x_peer(data: _Data, peer: Any) -> _Data:
     return text[:at] + header + line_end + text[at:]  # type: ignore[no-any-return]
 
 
-#: What precedes an empty line; CR or LF alone ends a line too, since it will upstream.
-_TWO_ENDS: Any = {bytes: (b"\n\n", b"\n\r", b"\r\r"), str: ("\n\n", "\n\r", "\r\r")}
-
-
 def _first_empty_line(data: bytes | str) -> int:
-    """Where it starts; -1 for none.  Linear, also in large messages full of line ends.
+    """Where it starts; -1 for none.  CR or LF alone ends a line, too: it will upstream.
 
-    Without a regular expression, which would keep all threads waiting.
+    Linear, also in large messages full of line ends, and without a regular expression,
+    which would keep all threads waiting.
     """
     text: Any = data
-    two_ends = _TWO_ENDS[str if isinstance(data, str) else bytes]
-    ends = two_ends[0][:1], two_ends[2][:1]
+    ends: Any = ("\r", "\n") if isinstance(data, str) else (b"\r", b"\n")
+    cr, lf = ends
     if not text or text[:1] in ends:
         return 0
-    start = len(text)
-    for pair in two_ends if two_ends[2][:1] in text else two_ends[:1]:
-        found = text.find(pair, 0, start)
+    at = len(text)
+    for pair in (lf + lf, lf + cr, cr + cr):
+        found = text.find(pair, 0, at)
         if found >= 0:
-            start = found + 1
-    return -1 if start == len(text) and text[-1:] not in ends else start
+            at = found + 1
+    return -1 if at == len(text) and text[-1:] not in ends else at

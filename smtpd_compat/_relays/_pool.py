@@ -201,7 +201,7 @@ class Pool:
         self._is_busy = True
         try:
             while self._wanted(now) > 0:
-                Session(self, found).connect()
+                Session(self, found).open(OSError("no address"))
         finally:
             self._is_busy = False
 

@@ -64,9 +64,8 @@ class Session(asyncore.dispatcher):
 
     # Connecting
 
-    def connect(self, address: Any = None) -> None:
-        """Try the next of the addresses."""
-        error: Exception = OSError("no address")
+    def open(self, error: Exception) -> None:
+        """Try the addresses that are left; *error* is why the last one failed."""
         while self._addresses:
             family, kind, _, _, address = self._addresses.pop(0)
             try:
@@ -87,13 +86,8 @@ class Session(asyncore.dispatcher):
     def _has_connected(self) -> bool:
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            if not self._addresses:
-                error = OSError(code, "")
-                self.drop_socket()
-                self.pool.lost(self, NO_REPLY, error.__class__)
-            else:
-                self.drop_socket()
-                self.connect()
+            self.drop_socket()
+            self.open(OSError(code, ""))
             return False
         self.connected = True
         self.connecting = False
