@@ -813,3 +813,22 @@ def test_an_initiate_send_assigned_on_a_channel_takes_effect(loop: Any) -> None:
         assert not client.has_input()
         channel.initiate_send = ours
         assert stage.hear(client) == OK
+
+
+@pytest.mark.parametrize("name", ["push", "initiate_send"])
+@LOOPS
+def test_what_is_patched_into_asynchat_hears_of_each_line(
+    name: str, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    theirs = getattr(asynchat.async_chat, name)
+
+    def patched(self: Any, *args: Any) -> None:
+        heard.extend(args or self.producer_fifo)
+        theirs(self, *args)
+
+    monkeypatch.setattr(asynchat.async_chat, name, patched)
+    with on_stage(Server, loop=loop) as stage, stage.connect() as client:
+        heard.clear()
+        said = stage.say(client, b"EHLO x")
+        assert heard == said.splitlines(keepends=True)

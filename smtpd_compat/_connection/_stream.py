@@ -59,6 +59,10 @@ GIVEN_UP = "given up"
 #: Octets of output that a client may leave unread before it is read from no more.
 _UNSENT_LIMIT = 1 << 20
 
+#: As asynchat has them; tests patch them there to see what is said.
+_PUSH = asynchat.async_chat.push
+_INITIATE_SEND = asynchat.async_chat.initiate_send
+
 _END_OF_DATA = b"\r\n.\r\n"
 _EMPTY_DATA = b".\r\n"
 
@@ -227,7 +231,11 @@ class Stream:
         """Do *work*; after an exception, answer the failure; send what was pushed."""
         self.in_turn = True
         # Where a program's own sends, each line leaves as it is pushed, as in asynchat.
-        self.corked = getattr(channel.initiate_send, "__func__", None) in self.stock
+        self.corked = (
+            getattr(channel.initiate_send, "__func__", None) in self.stock
+            and asynchat.async_chat.push is _PUSH
+            and asynchat.async_chat.initiate_send is _INITIATE_SEND
+        )
         try:
             while True:
                 try:
