@@ -5,9 +5,9 @@
 #
 # A turn.  asyncore calls handle_read_event when something has arrived.  What the
 # channel pushes during the turn is gathered (`corked`) and leaves in one segment at its
-# end.  An exception is answered, and the turn goes on with the input that is left.
-# handle_read and the hooks that it calls do what they do in asynchat, also when a test
-# calls them without a turn.
+# end, unless a program's own initiate_send is to see each line.  An exception is
+# answered, and the turn goes on with the input that is left.  handle_read and the hooks
+# that it calls do what they do in asynchat, also when a test calls them without a turn.
 #
 # Input.  `unread` is what recv returned; `position` moves through it, so that it is not
 # sliced anew for every line.
