@@ -1,8 +1,9 @@
 """A loop over asyncore's socket map to which idle connections cost nothing.
 
 asyncore asks every dispatcher, in every turn, whether it wants to read or to write.
-Here a channel of this package is asked only after something happened to it; all other
-dispatchers may change their minds unseen, and are asked as asyncore asks them.
+Here a channel of this package is asked only when what it wants may have changed, which
+it tells; all other dispatchers may change their minds unseen, and are asked as asyncore
+asks them.
 """
 
 from __future__ import annotations
