@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import os
 import select
 import selectors
@@ -69,6 +70,13 @@ def ear(map: dict[int, Any]) -> Iterator[Ear]:
         yield listener
     finally:
         listener.close()
+
+
+def test_the_loop_has_asyncores_arguments_and_defaults() -> None:
+    ours, theirs = map(inspect.signature, (smtpd_compat.loop, asyncore.loop))
+    assert [(each.name, each.default) for each in ours.parameters.values()] == [
+        (each.name, each.default) for each in theirs.parameters.values()
+    ]
 
 
 # An interruption
@@ -1005,6 +1013,34 @@ def test_another_thread_may_take_the_map_over_and_give_it_back() -> None:
             with stage.connect() as third:
                 for each in (client, third):
                     assert stage.say(each, b"NOOP") == OK
+
+
+def test_a_loop_that_gets_its_map_back_knows_what_was_wanted_meanwhile() -> None:
+    class Bulky(Channel):
+        def smtp_XBULK(self, arg: Any) -> None:
+            self.push("250 " + "x" * size)
+            has_pushed.set()
+
+    class Serves(Server):
+        channel_class = Bulky
+
+    size = 8 << 20
+    has_pushed = threading.Event()
+    with on_stage(Serves, loop=smtpd_compat.loop) as stage, stage.connect() as client:
+        assert stage.say(client, b"NOOP") == OK
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncore, "close_all", lambda *args, **kwargs: None)
+            with looping(stage.map, smtpd_compat.loop):
+                client.send(b"XBULK\r\n")
+                assert has_pushed.wait(PATIENCE)
+        for entry in list(stage.map.values()):
+            if not hasattr(entry, "smtp_server") and entry is not stage.server:
+                entry.close()  # what has stopped the other thread
+        heard = 0
+        while heard < size + len(b"250 \r\n"):
+            stage.until(client.has_input)
+            heard += len(client.socket.recv(1 << 20))
+        assert stage.say(client, b"NOOP") == OK
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -90,6 +90,24 @@ def recipients(server: Upstream) -> list[str]:
 # Mailman 3: who gets the message
 
 
+@pytest.mark.parametrize(
+    ("mailfrom", "recipient", "parameter"),
+    [
+        ("from@x", LIST, ""),
+        ("jürgen@x", LIST, " SMTPUTF8"),
+        ("from@x", "ü" + LIST, " SMTPUTF8"),
+    ],
+)
+def test_mailman_is_asked_for_smtputf8_where_any_address_needs_it(
+    mailfrom: str, recipient: str, parameter: str
+) -> None:
+    with upstream(extensions=("SMTPUTF8",), lmtp=True) as mailman:
+        with unserved(("127.0.0.1", 9), mailman.address) as proxy:
+            assert process(proxy, recipient, mailfrom=mailfrom) is None
+        assert recipients(mailman) == [recipient]
+        assert mailman.messages[0].mailfrom == f"<{mailfrom}>{parameter}"
+
+
 @pytest.mark.parametrize("script", [NEW, OLD], ids=["at RCPT", "after the data"])
 @pytest.mark.parametrize("data", [DATA, DATA.decode()], ids=["bytes", "str"])
 def test_mailman_gets_its_addresses_and_upstream_the_others(

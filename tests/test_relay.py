@@ -9,6 +9,7 @@ import smtplib
 import socket
 import sys
 import threading
+import time
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from unittest import mock
 import pytest
 
 import smtpd_compat
+from smtpd_compat._relays import _blocking
 from smtpd_compat._relays._blocking import hello_name
 from tests.support.descriptors import descriptors, none_below
 from tests.support.serving import address, serving
@@ -655,6 +657,16 @@ def test_deliver_reports_every_failure_as_the_original_does(
     assert trace.getvalue() == f"got {type(error)}\n"
 
 
+@pytest.mark.parametrize("refused", [{}, {BOB: (550, b"no")}])
+def test_recipients_that_a_stand_in_for_smtplib_returns_are_reported(
+    refused: Any,
+) -> None:
+    with unserved(("up.example", 25)) as relay, mock.patch("smtplib.SMTP") as smtp:
+        smtp.return_value.sendmail.return_value = refused
+        assert relay._deliver("from@x", [ALICE, BOB], "") is refused
+        assert smtp.return_value.quit.call_count == 1
+
+
 def test_recipients_that_a_stand_in_for_smtplib_refuses_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -740,6 +752,41 @@ def test_deliver_waits_by_poll_or_select_with_a_time_out_or_without(
         relay.upstream_timeout = timeout
         assert relay._deliver("from@x", [ALICE], body) == {}
         assert len(server.messages[0].data) == len(body.replace("\n", "\r\n"))
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="nothing polls here")
+def test_deliver_gives_each_reply_its_own_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clock stands still, but for two thirds of the time-out at each step."""
+    now = [time.monotonic()]
+    waits: list[float] = []
+
+    class Poll:
+        def __init__(self) -> None:
+            self.poller = select.poll()
+            self.register = self.poller.register
+
+        def poll(self, milliseconds: float) -> Any:
+            waits.append(milliseconds)
+            return self.poller.poll(milliseconds)
+
+    def take_long(argument: Any) -> None:
+        now[0] += 200.0
+
+    monkeypatch.setattr(
+        _blocking, "time", types.SimpleNamespace(monotonic=lambda: now[0])
+    )
+    monkeypatch.setattr(
+        _blocking,
+        "select",
+        types.SimpleNamespace(poll=Poll, POLLIN=select.POLLIN, POLLOUT=select.POLLOUT),
+    )
+    with upstream(dict.fromkeys(STEPS, take_long)) as server:
+        with unserved(server.address) as relay:
+            relay.upstream_timeout = 300.0
+            assert relay._deliver("from@x", [ALICE], "A: 1\n\n") == {}
+    assert 0 < min(waits)
 
 
 @pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "select"])

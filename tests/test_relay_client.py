@@ -84,6 +84,15 @@ def test_extensions_are_known_in_any_case_and_with_parameters(line: str) -> None
     assert talk.says() == "MAIL FROM:<zoë@x> SMTPUTF8\r\n".encode()
 
 
+@pytest.mark.parametrize("code", [300, 399, 500, 502])
+def test_a_server_that_knows_no_ehlo_hears_helo(code: int) -> None:
+    talk = Talk("me.example")
+    assert talk.hears("220 up.example") == b"EHLO me.example\r\n"
+    assert talk.hears(f"{code} what?") == b"HELO me.example\r\n"
+    assert talk.hears("250 up.example") == b""
+    assert talk.is_ready
+
+
 @pytest.mark.parametrize("code", [300, 399])
 def test_a_recipient_is_taken_only_by_a_2xx(code: int) -> None:
     talk = begun(rcpttos=(A,))

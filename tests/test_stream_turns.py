@@ -129,6 +129,40 @@ def test_output_stays_when_an_own_handle_error_takes_the_error_of_send(
         assert stage.server.errors == []
 
 
+def test_what_was_sent_before_an_error_of_send_is_not_sent_again() -> None:
+    class Falters(Channel):
+        sends = 0
+
+        def send(self, data: bytes) -> int:
+            self.sends += 1
+            if self.smtp_server.is_full and self.sends in (2, 3):
+                raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "not now")
+            return super().send(data)
+
+        def handle_error(self) -> None:
+            if not isinstance(sys.exc_info()[1], ssl.SSLWantWriteError):
+                super().handle_error()
+
+    class Serves(Server):
+        channel_class = Falters
+        is_full = False
+
+    with on_stage(Serves) as stage, stage.connect() as client:
+        stage.channels[0].sends = 0
+        stage.channels[0].ac_out_buffer_size = 10
+        stage.server.is_full = True
+        client.send(b"NOOP\r\nFOO\r\nNOOP\r\n")
+        unknown = b'500 Error: command "FOO" not recognized\r\n'
+        replies = OK + unknown + OK
+        heard = b""
+        while len(heard) < len(replies):
+            stage.until(client.has_input)
+            heard += client.socket.recv(1000)
+        assert heard == replies
+        assert stage.say(client, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
 def test_pipelined_commands_are_answered_in_order() -> None:
     with on_stage(Server) as stage, stage.connect() as client:
         client.send(b"EHLO x\r\n" + MESSAGE + b"NOOP\r\nFOO\r\nQUIT\r\n")

@@ -492,6 +492,29 @@ def test_hook_that_reads_a_line_by_its_old_name_and_knows_that_it_is_bytes() -> 
         assert client.say(b"XHELLO") == b"250 b''\r\n"
 
 
+def test_hook_assigned_on_a_channel_that_knows_that_a_line_is_bytes() -> None:
+    kinds: list[type] = []
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+            def found_terminator() -> None:
+                line = self._SMTPChannel__line
+                kinds.extend({type(piece) for piece in line})
+                self.push("250 " + b"".join(line).decode())
+                self.received_lines = []
+
+            self.found_terminator = found_terminator  # type: ignore[method-assign]
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"HELLO") == b"250 HELLO\r\n"
+                assert client.say(b"WORLD") == b"250 WORLD\r\n"
+    assert kinds == [str] + [bytes] * 4
+
+
 class KeepsAfter(smtpd_compat.SMTPChannel):
     """Looks at the line by its old name, and keeps the piece elsewhere then."""
 

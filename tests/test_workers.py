@@ -392,6 +392,24 @@ def test_where_select_cannot_hold_the_waker_the_client_may_try_again() -> None:
         assert len(stage.server.messages) == 1
 
 
+@LOOPS
+def test_what_wakes_the_loop_is_made_anew_where_it_was_closed(loop: Any) -> None:
+    """Though it had been told already that the loop is to wake."""
+    with on_stage(Working, loop=loop) as stage:
+        quick(stage.server)
+        with stage.connect() as client:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            stage.until(lambda: stage.server.calls)
+            stage.server.finished()
+        for entry in list(stage.map.values()):
+            if entry is not stage.server:
+                entry.close()
+        with stage.connect() as client:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            assert [stage.hear(client) for _ in range(5)][-1] == OK
+        assert len(stage.server.messages) == 2
+
+
 class NoThreads:
     """Has the starts of workers fail, but for the first *few*."""
 
