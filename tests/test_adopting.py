@@ -50,6 +50,36 @@ def test_the_servers_size_limit_holds(limit: int) -> None:
         assert deliver(stage, client, b"ten octets.") == over
 
 
+class TakesTheLimit(Channel):
+    def __init__(self, server: Any, conn: Any, addr: Any, data_size_limit: Any) -> None:
+        super().__init__(server, conn, addr, data_size_limit)
+
+
+@pytest.mark.parametrize("limit", [10, smtpd_compat.DATA_SIZE_DEFAULT, 40_000_000])
+def test_a_limit_that_the_channel_is_given_holds(limit: int) -> None:
+    with on_stage(Serves, limit) as stage:
+        stage.server.channel_class = TakesTheLimit
+        with stage.connect() as client:
+            assert b"250-SIZE %d\r\n" % limit in stage.say(client, b"EHLO x")
+            assert stage.channels[0].data_size_limit == limit
+
+
+class ClosesAtOnce(ThreeArguments):
+    def __init__(self, server: Any, conn: Any, addr: Any) -> None:
+        super().__init__(server, conn, addr)
+        self.close()
+
+
+def test_a_channel_that_has_closed_already_does_not_enter_the_servers_map() -> None:
+    with on_stage(Serves) as stage:
+        stage.server.channel_class = ClosesAtOnce
+        with Client(address(stage.server)) as client:
+            stage.until(client.has_input)
+            client.rest()
+            assert set(stage.map.values()) == {stage.server}
+            assert stage.server.errors == []
+
+
 def test_a_limit_of_the_channels_own_holds_before_the_servers() -> None:
     with on_stage(Serves, 10) as stage:
         stage.server.channel_class = HasALimit

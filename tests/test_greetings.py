@@ -109,6 +109,35 @@ def test_greeting_that_a_found_terminator_of_ones_own_calls_counts(
 
 
 @pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"MAIL FROM:<a@b.c>", b"250 OK\r\n"),
+        (b"RCPT TO:<a@b.c>", b"503 Error: need MAIL command\r\n"),
+        (b"DATA", b"503 Error: need RCPT command\r\n"),
+    ],
+)
+def test_greeting_of_ones_own_counts_for_the_command_right_after_it(
+    own: Any, line: bytes, said: bytes
+) -> None:
+    class Calls(Dispatches):
+        def found_terminator(self) -> None:
+            command = b"".join(self.received_lines)
+            if command.startswith(b"XBOTH "):
+                self.received_lines = [b"EHLO me"]
+                super().found_terminator()
+                self.received_lines = [command[6:]]
+            super().found_terminator()
+
+    with serving_with(channel(own, Calls)) as server, connected(server) as client:
+        client.send(b"XBOTH " + line + b"\r\nVRFY <>\r\n")
+        replies = [client.reply()]
+        while not replies[-1].startswith(b"252 "):
+            replies.append(client.reply())
+        assert replies[-2] == said
+
+
+@pytest.mark.parametrize("own", OWN)
 def test_greeting_that_another_command_calls_counts(own: Any) -> None:
     class Calls(smtpd_compat.SMTPChannel):
         def smtp_XHELLO(self, arg: Any) -> None:

@@ -293,6 +293,16 @@ def test_an_old_mailman_s_unknown_lists_can_be_tried_again() -> None:
         assert recipients(mailman) == recipients(up) == []
 
 
+def test_a_mailman_that_is_not_there_is_printed_as_the_original_prints_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = io.StringIO()
+    with nobody_listening() as nowhere, unserved(nowhere, nowhere) as proxy:
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+        process(proxy, LIST)
+    assert trace.getvalue().startswith("got <class 'ConnectionRefusedError'>\n")
+
+
 def test_an_overridden_deliver_does_the_relaying() -> None:
     class Proxy(smtpd_compat.MailmanProxy):
         def _deliver(self, mailfrom: Any, rcpttos: Any, data: Any) -> Any:  # type: ignore[override]

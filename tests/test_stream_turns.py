@@ -232,6 +232,27 @@ def test_a_client_that_never_reads_is_not_read_from_for_ever(
     assert stage.server.errors == []
 
 
+@LOOPS
+def test_a_client_that_has_read_all_at_last_is_heard_again(loop: Any) -> None:
+    class Bulky(Channel):
+        def smtp_XBULK(self, arg: Any) -> None:
+            self.push("250 " + "x" * size)
+
+    class Serves(Server):
+        channel_class = Bulky
+
+    size = 8 << 20
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        client.send(b"XBULK\r\n")
+        stage.until(lambda: not stage.channels[0].readable())
+        heard = 0
+        while heard < size + len(b"250 \r\n"):
+            stage.until(client.has_input)
+            heard += len(client.socket.recv(1 << 20))
+        stage.turn(timeout=0.01)
+        assert stage.say(client, b"NOOP") == OK
+
+
 # Failures
 
 
@@ -589,6 +610,39 @@ def test_a_connection_that_breaks_otherwise_is_logged_and_closed(
         assert stage.rest(client) == b""
         (error,) = stage.server.errors
         assert "closing channel" in error and "timed out" in error
+
+
+@LOOPS
+@pytest.mark.parametrize("error", [BlockingIOError, ValueError])
+def test_a_recv_of_ones_own_that_raises_something_else_is_a_failure_of_the_command(
+    loop: Any, error: type[Exception]
+) -> None:
+    """One that has nothing after all is none."""
+
+    class Decrypts(Channel):
+        failures = 1
+
+        def recv(self, buffer_size: int) -> bytes:
+            data = super().recv(buffer_size)
+            if data.startswith(b"FOO") and self.failures:
+                self.failures -= 1
+                raise error("no such record")
+            return data
+
+    class Serves(Server):
+        channel_class = Decrypts
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        if error is ValueError:
+            said = b"451 Error: local error in processing\r\n"
+            assert stage.say(client, b"FOO") == said
+            (logged,) = stage.server.errors
+            assert "keeping channel" in logged and "no such record" in logged
+        else:
+            client.send(b"FOO\r\n")
+            stage.until(lambda: not stage.channels[0].failures)
+            assert stage.server.errors == []
+        assert stage.say(client, b"NOOP") == OK
 
 
 @LOOPS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import smtpd
 
+SERVERS = "none"
+
 
 class FromElsewhere(smtpd.SMTPServer):
     """A server of somebody's own, written for the module under its old name."""

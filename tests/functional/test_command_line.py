@@ -295,6 +295,7 @@ def test_relay_to_itself_is_a_message() -> None:
         (SERVERS + "Nope", f"No class {SERVERS}Nope: "),
         ("tests.functional.servers", "No class tests.functional.servers: "),
         ("os.path", "No class os.path: <module "),
+        (SERVERS + "SERVERS", f"No class {SERVERS}SERVERS: 'none' cannot be called\n"),
         (SERVERS + "not_a_server", SERVERS + "not_a_server is no server: calling it"),
     ],
 )
