@@ -149,6 +149,32 @@ def test_greeting_that_another_command_calls_counts(own: Any) -> None:
         assert deliver(client) == b"250 OK\r\n"
 
 
+@pytest.mark.parametrize(
+    "code, accepts", [("250", True), ("220", True), ("550", False)]
+)
+def test_greeting_that_has_no_code_of_its_own_counts(code: str, accepts: bool) -> None:
+    noted: list[str] = []
+
+    def greet(channel: Any, arg: str) -> None:
+        channel.push(code + " hello")
+
+    class Assigned(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.smtp_EHLO = functools.partial(greet, self)  # type: ignore[method-assign]
+
+        def smtp_XNAME(self, arg: Any) -> None:
+            noted.append(self.seen_greeting)
+            self.push("250 noted")
+
+    with serving_with(Assigned) as server, connected(server) as client:
+        assert client.say(b"EHLO me") == code.encode() + b" hello\r\n"
+        said = client.say(b"MAIL FROM:<a@b.c>")
+        assert said.startswith(b"250 " if accepts else b"503 ")
+        assert client.say(b"XNAME") == b"250 noted\r\n"
+    assert noted == (["me"] if accepts else [""])
+
+
 @pytest.mark.parametrize("base", [smtpd_compat.SMTPChannel, Dispatches])
 def test_greeting_of_lmtp_counts(base: Any) -> None:
     class Lmtp(base):  # type: ignore[misc]

@@ -452,6 +452,36 @@ def test_a_descriptor_closed_before_it_is_watched_is_a_close(loop: Any) -> None:
         assert map == {}
 
 
+@pytest.mark.parametrize("loop", [poll_loop, smtpd_compat.loop])
+@pytest.mark.parametrize("error", [ValueError, asyncore.ExitNow, KeyboardInterrupt])
+def test_what_a_handle_close_raises_then_is_as_from_any_event(
+    loop: Any, error: type[BaseException]
+) -> None:
+    class Fails(Ear):
+        failed: list[Any]
+
+        def handle_close(self) -> None:
+            raise error("in handle_close")
+
+        def handle_error(self) -> None:
+            self.failed.append(sys.exc_info()[0])
+            self.del_channel()
+
+    map: dict[int, Any] = {}
+    with contextlib.closing(Fails(map)) as listener:
+        listener.failed = []
+        listener.socket.close()
+        if error is ValueError:
+            loop(timeout=0.01, map=map, count=2)
+            assert listener.failed == [error]
+        else:
+            with pytest.raises(error):
+                loop(timeout=0.01, map=map, count=2)
+            assert listener.failed == []
+            listener.del_channel()
+    assert map == {}
+
+
 @LOOPS
 def test_a_permission_error_of_a_handle_error_leaves_the_loop(loop: Any) -> None:
     """It is not taken for the selector's, which refuses regular files with it."""

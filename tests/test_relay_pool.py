@@ -401,11 +401,15 @@ def test_no_more_sessions_are_opened_than_a_class_allows() -> None:
         assert len(server.messages) == 30
 
 
-@pytest.mark.parametrize("greeting", [SILENT, "421 too many", "554 too many", CLOSE])
-def test_an_upstream_that_greets_few_gets_all_through_those(greeting: str) -> None:
+@pytest.mark.parametrize("reply", [SILENT, "421 too many", "554 too many", CLOSE])
+@pytest.mark.parametrize("step", ["greeting", "EHLO"])
+def test_an_upstream_that_greets_few_gets_all_through_those(
+    step: str, reply: str
+) -> None:
     """Messages are not bound to connections that have not been greeted."""
-    first = "220 upstream.example"
-    script = {"greeting": Turns(first, first, *[greeting] * 100)}
+    script: dict[str, Any] = {step: Turns(None, None, *[reply] * 100)}
+    if step == "EHLO":
+        script["HELO"] = reply
     with upstream(script) as server:
         with relaying(server.address) as relay:
             with client(relay) as one, client(relay) as two:
