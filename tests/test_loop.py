@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
@@ -77,6 +77,29 @@ def test_the_loop_has_asyncores_arguments_and_defaults() -> None:
     assert [(each.name, each.default) for each in ours.parameters.values()] == [
         (each.name, each.default) for each in theirs.parameters.values()
     ]
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, RuntimeError])
+@LOOPS
+def test_the_map_need_not_tell_what_came_last(
+    loop: Any, error: type[Exception]
+) -> None:
+    """One that is no dict, say, or that another thread is changing."""
+
+    class Map(Dict[int, Any]):
+        def __reversed__(self) -> Iterator[int]:
+            raise error("no order")
+
+    map = Map()
+    with ear(map) as one:
+        loop(timeout=0, map=map, count=1)
+        with ear(map) as two:
+            for each in (one, two):
+                each.far_end.send(b"x")
+            loop(timeout=0, map=map, count=2)
+            assert (one.heard, two.heard) == (b"x", b"x")
+        loop(timeout=0, map=map, count=1)
+    loop(timeout=0, map=map)
 
 
 # An interruption

@@ -99,6 +99,20 @@ def test_hook_that_takes_lines_away_before_it_joins_them_gets_them_again() -> No
         assert client.say(b"\xc3\x89") == b"250 \\xe9\r\n"
 
 
+@pytest.mark.parametrize("kept", [[], [1, None], ["text"], [b"octets", "text"], [[]]])
+def test_hook_that_takes_a_line_for_text_may_keep_lists_of_anything(kept: Any) -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            self.counts = list(kept)
+            line = "".join(self.received_lines)
+            self.received_lines = []
+            self.push(f"250 {line} {self.counts}")
+
+    with serving_with(Channel) as server, connected(server) as client:
+        for _ in range(2):
+            assert client.say(b"HELLO") == f"250 HELLO {kept}\r\n".encode()
+
+
 def test_hook_that_collects_first_and_then_fails_on_bytes_collects_once() -> None:
     class Channel(smtpd_compat.SMTPChannel):
         heard = ""
