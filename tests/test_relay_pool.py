@@ -462,7 +462,11 @@ def test_a_client_may_send_one_message_right_after_another() -> None:
 # What waits
 
 
-def test_more_messages_than_may_wait_are_told_to_come_back() -> None:
+def test_more_messages_than_may_wait_are_told_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = io.StringIO()
+    monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
     held = Held()
     with upstream({"end of data": held}) as server:
         settings = {"upstream_sessions": 1, "upstream_queue": 1}
@@ -476,6 +480,8 @@ def test_more_messages_than_may_wait_are_told_to_come_back() -> None:
                 held.released.set()
                 assert one.getreply() == two.getreply() == OK
         assert recipients(server) == ["one@x", "two@x"]
+    # Nothing has failed that would be printed.
+    assert "\ngot " not in trace.getvalue()
 
 
 @LOOPS
@@ -856,6 +862,40 @@ def test_what_upstream_says_before_it_resets_the_connection_is_heard(
         with relaying(remoteaddr, cls=Blocking if overrides else Relay) as relay:
             with client(relay) as connection:
                 assert send(connection, message=body) == (552, b"too big")
+
+
+class SendsNoMore(socket.socket):
+    """A connection that breaks when the message is to be sent."""
+
+    def send(self, data: Any, *args: Any) -> int:
+        if bytes(data).startswith(b"DATA"):
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+        return super().send(data, *args)
+
+
+def test_a_connection_that_breaks_in_the_middle_is_nothing_to_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logged: list[str] = []
+
+    class Logging(Relay):
+        def log_info(self, message: str, type: str = "info") -> None:
+            logged.append(message)
+
+    def create_socket(self: Any, *args: Any) -> None:
+        sock = SendsNoMore(*args)
+        sock.setblocking(False)
+        self.set_socket(sock)
+
+    with upstream() as server:
+        with relaying(server.address, cls=Logging) as relay:
+            with client(relay) as connection:
+                with monkeypatch.context() as patch:
+                    patch.setattr(_upstream.Session, "create_socket", create_socket)
+                    assert send(connection) == UNAVAILABLE
+                assert send(connection) == OK
+        assert len(server.messages) == 1
+    assert logged == []
 
 
 def test_reading_a_large_message_slowly_is_no_silence() -> None:

@@ -316,6 +316,39 @@ def test_without_descriptors_one_that_comes_free_is_used_at_once(
             assert waiting.reply().startswith(b"220 ")
 
 
+class RunsOut(socket.socket):
+    """A listening socket whose accept fails *failures* times."""
+
+    code = 0
+    failures = 0
+
+    def accept(self) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(self.code, "cannot accept")
+        return super().accept()
+
+
+@LOOPS
+@pytest.mark.parametrize("name", ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EPERM"])
+def test_what_the_machine_has_run_out_of_may_come_back(
+    name: str, loop: Any, clock: list[float]
+) -> None:
+    """Any other error is the server's, which goes on all the same."""
+    with on_stage(Server, loop=loop) as stage:
+        listening = RunsOut(fileno=stage.server.socket.detach())
+        listening.setblocking(False)
+        listening.code, listening.failures = getattr(errno, name), 1
+        stage.server.socket = listening
+        with Client(address(stage.server)) as client:
+            stage.turn(timeout=1)
+            assert listening.failures == 0
+            assert len(stage.server.errors) == (name == "EPERM")
+            clock[0] += 1
+            stage.until(client.has_input)
+            assert client.reply().startswith(b"220 ")
+
+
 @LOOPS
 def test_without_descriptors_the_loop_is_not_kept_busy(loop: Any) -> None:
     with on_stage(CountsAccepts, loop=loop) as stage:

@@ -506,6 +506,20 @@ def test_hook_that_reads_a_line_by_its_old_name_and_knows_that_it_is_bytes() -> 
         assert client.say(b"XHELLO") == b"250 b''\r\n"
 
 
+def test_what_reads_a_line_by_its_old_name_outside_of_hooks_changes_nothing() -> None:
+    class Keeps(Channel):
+        def found_terminator(self) -> None:
+            self.push("250 kept")
+
+    with on_stage(Server) as stage:
+        stage.server.channel_class = Keeps
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == b"250 kept\r\n"
+            assert stage.channels[0]._SMTPChannel__line == [b"NOOP"]
+            assert stage.say(client, b"NOOP") == b"250 kept\r\n"
+            assert stage.channels[0].received_lines == [b"NOOP", b"NOOP"]
+
+
 def test_hook_assigned_on_a_channel_that_knows_that_a_line_is_bytes() -> None:
     kinds: list[type] = []
 
