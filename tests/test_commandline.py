@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import subprocess
 import sys
 
 import pytest
 
 import smtpd_compat
+from smtpd_compat import _commandline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,3 +173,50 @@ def test_the_loop_of_the_command_line_sees_an_assigned_DEBUGSTREAM() -> None:
     )
     assert done.stderr.startswith(b"Stop started at ")
     assert done.returncode == 0
+
+
+# Output that nobody can take
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+
+def closed() -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BytesIO())
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("make", [closed, Full])
+def test_the_status_is_what_it_is_though_standard_error_takes_nothing(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", make())
+    with pytest.raises(SystemExit) as caught:
+        parsed(monkeypatch, "-s", "ten")
+    assert caught.value.code == 1
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+@pytest.mark.parametrize("make", [closed, Full])
+def test_output_that_cannot_leave_is_given_up_at_the_end(
+    make: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the interpreter would end with another status, and say so."""
+    kept = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", kept)
+    monkeypatch.setattr(sys, "stderr", kept)
+    monkeypatch.setattr(sys, name, make())
+    monkeypatch.setattr(sys, "argv", ["program", "-x"])
+    with pytest.raises(SystemExit) as caught:
+        _commandline.main()
+    assert caught.value.code == 1
+    assert getattr(sys, name) is None
+    assert getattr(sys, {"stdout": "stderr", "stderr": "stdout"}[name]) is kept

@@ -93,6 +93,24 @@ def test_a_server_that_knows_no_ehlo_hears_helo(code: int) -> None:
     assert talk.is_ready
 
 
+@pytest.mark.parametrize("extension", ["X-OTHER", "PIPELINING"])
+@pytest.mark.parametrize("code", [300, 354, 399])
+def test_a_message_is_sent_after_any_3xx(code: int, extension: str) -> None:
+    talk = begun(extension, rcpttos=(A,))
+    talk.says()
+    replies = ["250 OK", "250 OK", f"{code} go on"]
+    assert [talk.hears(reply) for reply in replies][-1] == WIRE
+    talk.hears("250 taken")
+    assert talk.outcome == {A: (250, b"taken")}
+
+
+@pytest.mark.parametrize("code", [300, 354, 399])
+def test_an_empty_message_ends_a_data_that_came_too_early(code: int) -> None:
+    talk = begun("PIPELINING", rcpttos=(A,))
+    talk.says()
+    assert talk.hears("250 OK", "550 no", f"{code} go on") == b".\r\n"
+
+
 @pytest.mark.parametrize("code", [300, 399])
 def test_a_recipient_is_taken_only_by_a_2xx(code: int) -> None:
     talk = begun(rcpttos=(A,))

@@ -997,10 +997,24 @@ def test_without_a_thread_to_look_names_up_in_the_client_hears_451(
     def no_thread(self: Any, call: Any, answered: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(WorkerPool, "submit", no_thread)
-    with relaying(("up.example", 25)) as relay, client(relay) as connection:
-        assert send(connection) == UNAVAILABLE
-        assert connection.noop()[0] == 250
+    lookup = socket.getaddrinfo
+
+    def by_name(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host != "up.example":
+            return lookup(host, port, *args, flags=flags, **kwargs)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        return lookup("127.0.0.1", port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", by_name)
+    with upstream() as server:
+        remoteaddr = ("up.example", server.address[1])
+        with relaying(remoteaddr) as relay, client(relay) as connection:
+            with monkeypatch.context() as patch:
+                patch.setattr(WorkerPool, "submit", no_thread)
+                assert send(connection) == UNAVAILABLE
+                assert connection.noop()[0] == 250
+            assert send(connection) == OK
 
 
 @pytest.mark.parametrize("sessions", [0, 1])
