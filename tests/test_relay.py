@@ -719,25 +719,27 @@ def test_refusals_are_printed_on_the_debug_stream(
 
 
 @pytest.mark.parametrize(
-    ("remoteaddr", "data"),
+    ("remoteaddr", "data", "printed"),
     [
-        (("a" * 70 + ".invalid", 25), ""),
-        (("127.0.0.1", 70000), ""),
-        (("127.0.0.1", 1 << 70), ""),
-        (("127.0.0.1:x", 0), ""),
-        (("127.0.0.1", 25), "half a pair \ud800"),
+        (("a" * 70 + ".invalid", 25), "", UnicodeError),
+        (("127.0.0.1", 1 << 70), "", OverflowError),
+        (("127.0.0.1:x", 0), "", OSError),
+        (("127.0.0.1", 25), "half a pair \ud800", UnicodeEncodeError),
     ],
-    ids=["host", "port", "large port", "no number", "text"],
+    ids=["host", "large port", "no number", "text"],
 )
 def test_deliver_reports_what_cannot_be_connected_to_or_encoded(
-    remoteaddr: Any, data: str, monkeypatch: pytest.MonkeyPatch
+    remoteaddr: Any, data: str, printed: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trace = io.StringIO()
     with unserved(remoteaddr) as relay:
         monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
         refused = relay._deliver("from@x", [ALICE, BOB], data)
     assert refused == {ALICE: (-1, "ignore"), BOB: (-1, "ignore")}
-    assert trace.getvalue().startswith("got <class '")
+    # A class derived from UnicodeError is printed by some versions.
+    assert trace.getvalue() in [
+        f"got {cls}\n" for cls in (printed, *printed.__subclasses__())
+    ]
 
 
 @pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "select"])

@@ -112,6 +112,16 @@ def test_an_empty_message_ends_a_data_that_came_too_early(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [300, 399])
+def test_a_sender_is_taken_only_by_a_2xx(code: int) -> None:
+    talk = begun(rcpttos=(A,))
+    talk.says()
+    talk.hears(f"{code} what?")
+    assert talk.outcome is not None
+    assert talk.outcome[A][0] != 250
+    assert not talk.progress
+
+
+@pytest.mark.parametrize("code", [300, 399])
 def test_a_recipient_is_taken_only_by_a_2xx(code: int) -> None:
     talk = begun(rcpttos=(A,))
     assert talk.says() == b"MAIL FROM:<from@x>\r\n"

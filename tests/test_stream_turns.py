@@ -253,6 +253,37 @@ def test_a_client_that_has_read_all_at_last_is_heard_again(loop: Any) -> None:
         assert stage.say(client, b"NOOP") == OK
 
 
+@LOOPS
+def test_a_client_that_takes_all_in_one_go_at_last_is_heard_again(loop: Any) -> None:
+    class Bulky(Channel):
+        ac_out_buffer_size = 1 << 24
+        takes = True
+
+        def smtp_XBULK(self, arg: Any) -> None:
+            self.takes = False
+            self.push("250 " + "x" * (2 << 20))
+
+        def send(self, data: Any) -> int:
+            """Nothing, or all; the client hears the end of it."""
+            if self.takes:
+                super().send(data[-99:])
+            return len(data) if self.takes else 0
+
+    class Serves(Server):
+        channel_class = Bulky
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        client.send(b"XBULK\r\n")
+        stage.until(lambda: channel.producer_fifo)
+        stage.turn(2)
+        client.send(b"NOOP\r\n")
+        channel.takes = True
+        stage.until(client.has_input)
+        assert client.line() == b"x" * 97 + b"\r\n"
+        assert stage.hear(client) == OK
+
+
 # Failures
 
 
