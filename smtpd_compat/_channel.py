@@ -148,7 +148,9 @@ class SMTPChannel(
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
     ) -> None:
-        self._smtpd = Session()
+        # A class attribute, which tells at once that this is no channel begun anew.
+        if not (self.connected and has_begun(self)):
+            self._smtpd = Session()
         smtpd_compat.asynchat.async_chat.__init__(self, conn, map=map)
         # asyncore has just asked a socket of the system's for its peer.
         peer = self.addr if type(conn) is _SOCKET else None
@@ -197,6 +199,7 @@ class SMTPChannel(
         self.require_SMTPUTF8 = False
         self.num_bytes = 0
         self.set_terminator(_END_OF_LINE)
+        self._smtpd.text = None
 
     def _set_rset_state(self) -> None:
         """Everything but the greeting as in the beginning."""
@@ -277,6 +280,9 @@ class SMTPChannel(
             self.terminator = term
         else:
             asynchat.async_chat.set_terminator(self, term)
+        if not has_begun(self):
+            begin(self)
+        self._smtpd.at_start_of_data = self.terminator == b"\r\n.\r\n"
 
     @property
     def ac_in_buffer(self) -> bytes:
@@ -346,7 +352,9 @@ class SMTPChannel(
     def handle_write_event(self) -> None:
         """Do what was held, or send what waits."""
         work = self._smtpd.take_held()
-        if work is None:
+        if work is None and self._smtpd.corked:  # a handler runs a loop of its own
+            self._smtpd.send_gathered(self)
+        elif work is None:
             super().handle_write_event()
         else:
             self._smtpd.changed(self)  # by whomever this is called

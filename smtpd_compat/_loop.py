@@ -70,6 +70,9 @@ def loop(
         map = asyncore.socket_map
     poller = _poller_of(map)
     poller.loops += 1
+    if poller.loops > 1:
+        # The channel whose handler calls this has had no time to tell what it wants.
+        poller.ask_everybody()
     try:
         while map and (count is None or count > 0):
             poller.turn(timeout)
@@ -167,16 +170,14 @@ class _Poller(Watch):
             if not self._map:
                 return []
             until = self._alarm(now, end)
-            if not is_looking and self._look_after < until:
-                until = self._look_after
-            ready = self._select(until, now)
-            if ready:
-                return ready
+            looks_soon = not is_looking and self._look_after < until
+            ready = self._select(self._look_after if looks_soon else until, now)
             started, now = now, time.monotonic()
-            if until == _NEVER or now - started < (until - started) / 2:
-                self._start_afresh()
-            elif until != end and not is_looking:
+            if looks_soon and not ready:
+                self._look_after = now
                 continue
+            if not ready and (until == _NEVER or now - started < (until - started) / 2):
+                self._start_afresh()
             return ready
 
     def _alarm(self, now: float, end: float) -> float:
@@ -224,6 +225,11 @@ class _Poller(Watch):
             self._accept_later = False
             self._sweep_after = None
             self._changed.update(self._servers)
+        else:
+            for fd, server in self._servers.items():
+                is_same = server.socket is self._sockets.get(fd)
+                if not is_same or not server._smtpd_has_stock_wants():
+                    self._changed.add(fd)
         if self._asked:
             self._changed.update(self._asked)
         self._ask()
@@ -252,6 +258,10 @@ class _Poller(Watch):
         except (TypeError, KeyError, RuntimeError):
             pass  # no dict, or changed by another thread
         return []
+
+    def ask_everybody(self) -> None:
+        """In the next turn, that is."""
+        self._changed.update(self._watched)
 
     def _ask(self) -> None:
         """Ask those to which something has happened what they want."""

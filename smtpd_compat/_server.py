@@ -245,9 +245,11 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
             if not self.accepting:
                 return
 
-    def _smtpd_has_stock_readable(self) -> bool:
-        """Whether `readable` is this class's, whose answer changes seldom."""
-        return getattr(self.readable, "__func__", None) is _READABLE
+    def _smtpd_has_stock_wants(self) -> bool:
+        """Whether what it wants is as here and in asyncore, and so changes seldom."""
+        return getattr(self.readable, "__func__", None) is _READABLE and is_asyncores(
+            getattr(self.writable, "__func__", None)
+        )
 
     def _smtpd_may_accept_more(self) -> bool:
         """Whether nobody can tell that `accept` is called more than once."""
@@ -380,7 +382,7 @@ _ACCEPTING = {
 }
 _READABLE = _ACCEPTING["readable"]
 
-Session.take_for_threads = SMTPServer._smtpd_take_message
+Session.take_for_threads = staticmethod(SMTPServer._smtpd_take_message)
 
 _CHANNEL_INIT: Any = vars(SMTPChannel)["__init__"]
 

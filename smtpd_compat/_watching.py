@@ -106,7 +106,7 @@ class Watch:
         self._watched[fd] = dispatcher
         notifier = _notifier_of(dispatcher)
         if notifier is None:
-            is_stock = getattr(type(dispatcher), "_smtpd_has_stock_readable", None)
+            is_stock = getattr(type(dispatcher), "_smtpd_has_stock_wants", None)
             is_server = is_stock is not None and is_stock(dispatcher)
             (self._servers if is_server else self._asked)[fd] = dispatcher
             return
@@ -144,7 +144,8 @@ class Watch:
         self._servers.pop(fd, None)
         self._resting.discard(fd)
         self._sockets.pop(fd, None)
-        if self._events.pop(fd, 0):
+        # A forked child shares an epoll with its parent, who watches on.
+        if self._events.pop(fd, 0) and self._process == os.getpid():
             self._selector.unregister(fd)
 
     def _set_events(self, fd: int, dispatcher: Any, events: int) -> None:

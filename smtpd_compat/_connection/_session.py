@@ -305,7 +305,6 @@ class Session(Stream):
                 channel.push("421 Error: local error in processing, closing connection")
             channel.close_when_done()
             return
-        self.text = None
         channel.received_lines = []
         channel._set_post_data_state()
         if not self.last_pushed:

@@ -78,8 +78,9 @@ class Stream:
     """
 
     __slots__ = (
-        "at_start",
+        "at_start_of_data",
         "corked",
+        "has_failed",
         "hold",
         "in_turn",
         "is_choked",
@@ -98,11 +99,13 @@ class Stream:
     def __init__(self) -> None:
         self.unread = b""
         self.position = 0
-        #: Nothing has come since the last terminator.
-        self.at_start = True
+        #: Nothing has come since the terminator became that of a message.
+        self.at_start_of_data = False
         #: A hook has been given a piece of a line; if it fails, the rest means nothing.
         self.is_collecting = False
         self.hold: Any = None
+        #: A turn has failed, and no input was looked at since.
+        self.has_failed = False
         #: After QUIT, or closed: nothing that the client says counts any more.
         self.is_finished = False
         self.in_turn = False
@@ -154,23 +157,25 @@ class Stream:
                 self.unread = b""
                 return
             self.last_pushed = b""
+            self.has_failed = False
             terminator: Any = channel.get_terminator()
             if not terminator or isinstance(terminator, int):
                 self._consume_by_count(channel, terminator, start, len(unread))
                 continue
-            if self.at_start and terminator == _END_OF_DATA:
+            if self.at_start_of_data:
                 if _EMPTY_DATA.startswith(unread[start : start + 3]):
                     if len(unread) - start < 3:
                         return
+                    self.at_start_of_data = False
                     self.position = start + 3
                     self.take_piece(channel, b"", True)
                     continue
+                self.at_start_of_data = False
             if terminator == _END_OF_DATA and unread.find(b".", start) < 0:
                 # Most of a message has no dot; one octet is found faster than five.
                 end = -1
             else:
                 end = unread.find(terminator, start)
-            self.at_start = end >= 0
             if end >= 0:
                 self.position = end + len(terminator)
                 self.take_piece(channel, unread[start:end], True)
@@ -188,12 +193,10 @@ class Stream:
         if count:
             end = min(start + count, end)
         self.position = end
-        self.at_start = False
         self.take_piece(channel, self.unread[start:end], False)
         if count:
             channel.terminator = count - (end - start)
             if not channel.terminator:
-                self.at_start = True
                 self.take_piece(channel, b"", True)
 
     # Turns
@@ -220,6 +223,7 @@ class Stream:
         if not callable(work):
             return None
         self.hold = None
+        self.has_failed = False
         return work  # type: ignore[no-any-return]
 
     def hold_for(self, channel: SMTPChannel, work: Any) -> None:
@@ -245,16 +249,19 @@ class Stream:
                     raise
                 except Exception:
                     is_answered_later = self.hold is not None
+                    is_stuck = self.has_failed
                     recover = partial(self._recover, channel, self.last_pushed)
                     if not is_answered_later:
                         self.last_pushed = b""
                     if self.has_own_handle_error(channel):
                         # asyncore calls it, and it has its say before we answer.
-                        if not is_answered_later:
+                        if not is_answered_later and not is_stuck:
                             self.hold_for(channel, recover)
                         raise
-                    log_caught(channel, "keeping")
-                    if is_answered_later:
+                    log_caught(channel, "closing" if is_stuck else "keeping")
+                    if is_stuck:
+                        channel.handle_close()
+                    if is_stuck or is_answered_later:
                         return
                 work = recover
         finally:
@@ -268,10 +275,13 @@ class Stream:
                     channel.initiate_send()
             if unsent and self.hold is None and _is_full(unsent):
                 self.hold = FULL
-            if unsent or self.hold is not None:
-                self.changed(channel)
+            if self.poller is not None and (
+                unsent or self.hold is not None or not self.has_stock_wants(channel)
+            ):
+                self.poller.notify(channel._fileno)
 
     def _recover(self, channel: SMTPChannel, answered: bytes) -> None:
+        self.has_failed = True
         try:
             self.answer_failure(channel, answered)
         except asyncore.ExitNow:
@@ -366,6 +376,13 @@ class Stream:
         """Whether the channel's method *name* is neither overridden nor patched."""
         return getattr(getattr(channel, name), "__func__", None) in self.stock
 
+    def has_stock_wants(self, channel: SMTPChannel) -> bool:
+        """Whether readable and writable are this package's, which tell of changes."""
+        return (
+            getattr(channel.readable, "__func__", None) in self.stock
+            and getattr(channel.writable, "__func__", None) in self.stock
+        )
+
     def has_own_handle_error(self, channel: SMTPChannel) -> bool:
         """Whether ``handle_error`` is overridden, or patched here or in asyncore."""
         return not (
@@ -376,8 +393,12 @@ class Stream:
 
 def _is_full(unsent: deque[Any]) -> bool:
     """Whether the client has left too much of a channel's output unread."""
-    first = unsent[0] if unsent else b""
-    return isinstance(first, bytes) and len(first) > _UNSENT_LIMIT
+    size = 0
+    for piece in unsent:
+        size += len(piece) if isinstance(piece, bytes) else 0
+        if size > _UNSENT_LIMIT:
+            return True
+    return False
 
 
 def _prefix_at_end(text: bytes, terminator: bytes) -> int:

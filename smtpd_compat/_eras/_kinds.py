@@ -40,17 +40,17 @@ class _Kinds:
 def _function_and_class(handler: Any) -> tuple[Any, type]:
     while type(handler) is partial:
         handler = handler.func
+    function, owner = handler, type(handler)
     if type(handler) is MethodType:
-        owner = handler.__self__
-        return handler.__func__, owner if isinstance(owner, type) else type(owner)
-    kind = type(handler)
-    if kind is not FunctionType:
+        function, me = handler.__func__, handler.__self__
+        owner = me if isinstance(me, type) else type(me)
+    if type(function) is not FunctionType:
         try:
-            weakref.ref(handler)
-            hash(handler)
+            ref(function)
+            hash(function)
         except TypeError:
-            return kind, kind
-    return handler, kind
+            function = type(function)
+    return function, owner
 
 
 KINDS = _Kinds()
@@ -64,12 +64,15 @@ _CURRENT: dict[ref[Any], ref[Any]] = {}
 
 def is_current(method: MethodType) -> bool:
     """Whether *method* has taken a message as it is given today."""
-    owner = _CURRENT.get(ref(method.__func__))
+    function = method.__func__
+    if type(function) is not FunctionType:
+        return False
+    owner = _CURRENT.get(ref(function))
     return owner is not None and owner() is type(method.__self__)
 
 
 def remember_current(handler: Any) -> None:
     """Keep that *handler* has taken a message as it is given today."""
-    if type(handler) is MethodType:
+    if type(handler) is MethodType and type(handler.__func__) is FunctionType:
         key = ref(handler.__func__, lambda gone: _CURRENT.pop(gone, None))
         _CURRENT[key] = ref(type(handler.__self__))
