@@ -170,7 +170,7 @@ def test_commands_that_fail_one_after_the_other_are_each_answered(loop: Any) -> 
 def test_replies_that_nobody_reads_are_bounded_where_each_leaves_alone(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("smtpd_compat._connection._stream._UNSENT_LIMIT", 10_000)
+    monkeypatch.setattr("smtpd_compat._connection._output._UNSENT_LIMIT", 10_000)
 
     class Own(Channel):
         def initiate_send(self) -> None:

@@ -1,4 +1,4 @@
-"""One client's connection, below SMTP: input in pieces, output in segments, turns."""
+"""One client's connection, below SMTP: input in pieces, turns, what it waits for."""
 
 # How a channel lives in asyncore
 # ===============================
@@ -43,10 +43,10 @@ from functools import partial
 
 from .._asyncore import asynchat, asyncore, is_asyncores
 from .._tracing import log_caught
+from ._output import Output, is_full
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable
     from typing import Any
 
@@ -56,9 +56,6 @@ WORKER = "a worker"
 FULL = "full"
 GIVEN_UP = "given up"
 
-#: Octets of output that a client may leave unread before it is read from no more.
-_UNSENT_LIMIT = 1 << 20
-
 #: As asynchat has them; tests patch them there to see what is said.
 _PUSH = asynchat.async_chat.push
 _INITIATE_SEND = asynchat.async_chat.initiate_send
@@ -67,7 +64,7 @@ _END_OF_DATA = b"\r\n.\r\n"
 _EMPTY_DATA = b".\r\n"
 
 
-class Stream:
+class Stream(Output):
     """What a channel keeps, and does, for its connection.
 
     The channel has the names that programs know, and one more: that of this object.
@@ -79,11 +76,9 @@ class Stream:
 
     __slots__ = (
         "at_start_of_data",
-        "corked",
         "has_failed",
         "hold",
         "in_turn",
-        "is_choked",
         "is_collecting",
         "is_finished",
         "last_heard",
@@ -97,6 +92,7 @@ class Stream:
     stock: frozenset[Any] = frozenset()
 
     def __init__(self) -> None:
+        super().__init__()
         self.unread = b""
         self.position = 0
         #: Nothing has come since the terminator became that of a message.
@@ -109,10 +105,6 @@ class Stream:
         #: After QUIT, or closed: nothing that the client says counts any more.
         self.is_finished = False
         self.in_turn = False
-        #: The turn is still gathering its output.
-        self.corked = False
-        #: The last segment did not all go out.
-        self.is_choked = False
         #: The last line pushed since a hook was given input, b"" if there was none.
         self.last_pushed = b""
         #: When something was last received (`time.monotonic`); None if nobody asks.
@@ -203,7 +195,7 @@ class Stream:
 
     def is_readable(self, channel: SMTPChannel) -> bool:
         """Whether to read from the client."""
-        if self.hold is FULL and not _is_full(channel.producer_fifo):
+        if self.hold is FULL and not is_full(channel.producer_fifo):
             self.hold = None
         if self.hold is GIVEN_UP:
             channel.handle_close()
@@ -273,7 +265,7 @@ class Stream:
                 if is_sent and unsent:
                     # What is left is the end of the connection, or a producer.
                     channel.initiate_send()
-            if unsent and self.hold is None and _is_full(unsent):
+            if unsent and self.hold is None and is_full(unsent):
                 self.hold = FULL
             if self.poller is not None and (
                 unsent or self.hold is not None or not self.has_stock_wants(channel)
@@ -298,59 +290,6 @@ class Stream:
             self.poller.notify(channel._fileno)
 
     # Output
-
-    def send_gathered(self, channel: SMTPChannel) -> bool:
-        """Send what was pushed, in one segment; False if not all of it went out."""
-        unsent = channel.producer_fifo
-        if not unsent or not isinstance(unsent[0], bytes):
-            return True
-        output = unsent.popleft()
-        if unsent and isinstance(unsent[0], bytes):
-            pieces = [output]
-            while unsent and isinstance(unsent[0], bytes):
-                pieces.append(unsent.popleft())
-            output = b"".join(pieces)
-        # At most so much at a time, as asynchat: a subclass's own send over TLS has to
-        # be offered the same octets again, in as large a piece as before.
-        size = channel.ac_out_buffer_size
-        sent = 0
-        while True:
-            piece = output[sent : sent + size]
-            try:
-                # One of a program's own that swallows errors returns None, which
-                # asynchat takes for nothing sent.
-                taken = channel.send(piece) or 0
-            except OSError:
-                channel.handle_error()
-                if channel.connected:
-                    unsent.appendleft(output[sent:])
-                return False
-            sent += taken
-            self.is_choked = taken < len(piece)
-            if self.is_choked:
-                unsent.appendleft(output[sent:])
-                return False
-            if sent >= len(output):
-                return True
-
-    def run_uncorked(self, channel: SMTPChannel, work: Callable[[], object]) -> None:
-        """Do *work* of a subclass's own, whose output leaves as it is pushed.
-
-        It may wait, close, or take the socket in hand (STARTTLS), and counts on the
-        client's having what was pushed before.
-        """
-        corked = self.corked
-        if corked and self.is_choked:
-            # The client has not taken what was sent before; nothing can leave now.
-            work()
-            return
-        if corked and channel.producer_fifo:
-            self.send_gathered(channel)
-        self.corked = False
-        try:
-            work()
-        finally:
-            self.corked = corked
 
     def initiate_send(self, channel: SMTPChannel) -> None:
         """Send what waits, unless the turn is still gathering."""
@@ -389,16 +328,6 @@ class Stream:
             self.is_stock(channel, "handle_error")
             and is_asyncores(asyncore.dispatcher.handle_error)
         )
-
-
-def _is_full(unsent: deque[Any]) -> bool:
-    """Whether the client has left too much of a channel's output unread."""
-    size = 0
-    for piece in unsent:
-        size += len(piece) if isinstance(piece, bytes) else 0
-        if size > _UNSENT_LIMIT:
-            return True
-    return False
 
 
 def _prefix_at_end(text: bytes, terminator: bytes) -> int:

@@ -42,6 +42,7 @@ OWN = {
         "differential/test_commandline",
         "functional/test_command_line",
     ],
+    "_connection/_output": ["stream_turns", "assigned_later"],
     "_connection/_session": ["channel", "one_reply", "returned_replies", "old_names"],
     "_connection/_stream": ["stream_input", "stream_turns"],
     "_eras/_calls": ["legacy", "adopting"],
