@@ -31,8 +31,6 @@ _END_OF_LINE = b"\r\n"
 #: What becomes of characters that the session cannot carry.
 _ESCAPES = "backslashreplace"
 
-_SOCKET = socket.socket
-
 #: The client is gone already; not a fault of ours.
 _GONE = frozenset((errno.ENOTCONN, errno.EINVAL, errno.ECONNRESET))
 
@@ -148,12 +146,11 @@ class SMTPChannel(
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
     ) -> None:
-        # A class attribute, which tells at once that this is no channel begun anew.
         if not (self.connected and has_begun(self)):
             self._smtpd = Session()
         smtpd_compat.asynchat.async_chat.__init__(self, conn, map=map)
         # asyncore has just asked a socket of the system's for its peer.
-        peer = self.addr if type(conn) is _SOCKET else None
+        peer = self.addr if type(conn) is socket.socket else None
         self.smtp_server = server
         self.conn = conn
         self.addr = addr

@@ -247,9 +247,8 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
 
     def _smtpd_has_stock_wants(self) -> bool:
         """Whether what it wants is as here and in asyncore, and so changes seldom."""
-        return getattr(self.readable, "__func__", None) is _READABLE and is_asyncores(
-            getattr(self.writable, "__func__", None)
-        )
+        own = getattr(self.readable, "__func__", None)
+        return own is _ACCEPTING["readable"] and is_asyncores(self.writable)
 
     def _smtpd_may_accept_more(self) -> bool:
         """Whether nobody can tell that `accept` is called more than once."""
@@ -380,7 +379,6 @@ _ACCEPTING = {
     name: getattr(SMTPServer, name)
     for name in ("accept", "handle_accept", "handle_accepted", "readable")
 }
-_READABLE = _ACCEPTING["readable"]
 
 Session.take_for_threads = staticmethod(SMTPServer._smtpd_take_message)
 
