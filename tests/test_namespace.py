@@ -461,3 +461,13 @@ def test_names_are_loaded_by_many_threads_at_once() -> None:
         "print('same')\n"
     )
     assert fresh(program) == "same\n"
+
+
+@pytest.mark.parametrize("argv, program", [([], ""), (["prog"], "prog"), ([""], "")])
+def test_the_program_is_called_as_it_was_called(argv: list[str], program: str) -> None:
+    """Where Python is a part of something else, there may be no arguments at all."""
+    said = fresh(
+        f"import sys; sys.argv = {argv}; import smtpd_compat as smtpd\n"
+        "print(repr(smtpd.program))\n"
+    )
+    assert said == f"{program!r}\n"

@@ -111,6 +111,14 @@ def test_an_empty_message_ends_a_data_that_came_too_early(code: int) -> None:
     assert talk.hears("250 OK", "550 no", f"{code} go on") == b".\r\n"
 
 
+@pytest.mark.parametrize("code", [299, 400, 503])
+def test_a_data_that_came_too_early_and_is_refused_is_not_followed(code: int) -> None:
+    talk = begun("PIPELINING", rcpttos=(A,))
+    talk.says()
+    assert talk.hears("250 OK", "550 no", f"{code} no") == b""
+    assert talk.outcome == {A: (550, b"no")}
+
+
 @pytest.mark.parametrize("code", [300, 399])
 def test_a_sender_is_taken_only_by_a_2xx(code: int) -> None:
     talk = begun(rcpttos=(A,))

@@ -12,6 +12,7 @@ import smtplib
 import socket
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -509,6 +510,28 @@ def test_of_several_that_wait_those_that_have_waited_for_too_long_go(loop: Any) 
                 assert send(clients[4], "4@x") == OK
         assert replies == [OK, UNAVAILABLE, UNAVAILABLE, OK]
         assert recipients(server) == ["0@x", "3@x", "4@x"]
+
+
+def test_the_alarm_is_for_the_message_that_has_waited_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_pool.Pool, "watch_clock", lambda self: None)
+    server = SimpleNamespace(
+        _remoteaddr=("up.example", 25), _map={}, upstream_queue_timeout=10.0
+    )
+    pool = _pool.Pool(server)
+    failed: list[str] = []
+    for number in range(3):
+        message = Message("a@b", [f"{number}@x"], b"")
+        job = _pool.Job(message, lambda outcome, *_: failed.extend(outcome), None)
+        job.since = 100.0 + number
+        pool.queue.append(job)
+    pool.expire_queue(105.0)
+    assert (failed, pool.alarm) == ([], 110.0)
+    pool.sweep(111.0)
+    assert (failed, pool.alarm) == (["0@x", "1@x"], 112.0)
+    pool.sweep(112.0)
+    assert (failed, pool.alarm) == (["0@x", "1@x", "2@x"], None)
 
 
 def test_a_message_that_is_sent_once_more_is_sent_before_those_that_wait() -> None:

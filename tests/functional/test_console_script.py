@@ -53,6 +53,19 @@ def test_the_command_finds_a_class_in_the_folder_where_it_is_started(
         assert server.stop() == (0, "", "")
 
 
+def test_the_folder_where_it_is_started_comes_before_the_library(
+    script: list[str], tmp_path: Path
+) -> None:
+    """As with -m; this.py is a name in the library, too."""
+    (tmp_path / "this.py").write_text(
+        "import smtpd\nclass Mine(smtpd.DebuggingServer): pass\n"
+    )
+    with server_process(
+        "-n", "-c", "this.Mine", command=script, cwd=tmp_path
+    ) as server:
+        assert server.stop() == (0, "", "")
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="without safe_path")
 def test_a_safe_path_stays_one(
     script: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
