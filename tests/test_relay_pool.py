@@ -206,6 +206,39 @@ def test_all_kept_sessions_are_left_when_one_of_them_turns_out_dead() -> None:
         assert server.connections == 3
 
 
+def test_a_message_is_not_tried_a_third_time_by_a_session_that_was_used_either() -> (
+    None
+):
+    held = Held()
+
+    def greet_no_more(argument: Any) -> str:
+        return SILENT
+
+    with upstream({"end of data": held}) as server:
+        with relaying(server.address, upstream_sessions=3) as relay:
+            with client(relay) as one, client(relay) as two:
+                for number, connection in enumerate((one, two), 1):
+                    hand_over(connection)
+                    server.wait_for(
+                        lambda n=number: server.verbs().count("DATA") == n  # type: ignore[misc]
+                    )
+                held.released.set()
+                assert one.getreply() == two.getreply() == OK
+                until(lambda: len(relay._smtpd_upstream.idle) == 2)
+                again = Held()
+                server.script["end of data"] = again
+                hand_over(one)
+                assert again.asked.wait(PATIENCE)
+                server.script["greeting"] = greet_no_more
+                server.script["MAIL"] = CLOSE
+                hand_over(two)
+                until(lambda: relay._smtpd_upstream.queue)
+                again.released.set()
+                assert one.getreply() == OK
+                assert two.getreply() == UNAVAILABLE
+        assert server.verbs().count("MAIL") == 5
+
+
 def test_the_oldest_message_hears_why_there_is_no_session() -> None:
     held = Held()
 

@@ -493,6 +493,28 @@ def test_replies_leave_as_they_are_pushed_once_the_client_reads_again() -> None:
     assert left == [True, True]
 
 
+@pytest.mark.parametrize("error", [asyncore.ExitNow, KeyboardInterrupt, SystemExit])
+def test_what_leaves_the_loop_by_intent_leaves_it_from_the_answer_to_a_failure_too(
+    error: type[BaseException],
+) -> None:
+    class Leaves(Channel):
+        def smtp_XFAIL(self, arg: Any) -> None:
+            raise ValueError("a mistake")
+
+        def push(self, msg: Any) -> None:
+            if msg.startswith("451"):
+                raise error("enough")
+            super().push(msg)
+
+    class Serves(Server):
+        channel_class = Leaves
+
+    with on_stage(Serves) as stage, stage.connect() as client:
+        client.send(b"XFAIL\r\n")
+        with pytest.raises(error):
+            stage.turn(5, timeout=1)
+
+
 def test_to_send_when_there_is_nothing_to_send_is_no_error() -> None:
     class Eager(Channel):
         def smtp_XSEND(self, arg: Any) -> None:
