@@ -119,6 +119,18 @@ def test_a_data_that_came_too_early_and_is_refused_is_not_followed(code: int) ->
     assert talk.outcome == {A: (550, b"no")}
 
 
+@pytest.mark.parametrize("code", [200, 250, 299])
+def test_any_2xx_takes_what_it_answers(code: int) -> None:
+    talk = begun(rcpttos=(A,))
+    talk.says()
+    assert talk.hears(f"{code} OK") == b"RCPT TO:<a@x>\r\n"
+    assert talk.progress
+    assert talk.hears(f"{code} OK") == b"DATA\r\n"
+    assert talk.hears("354 go on") == WIRE
+    talk.hears(f"{code} taken")
+    assert talk.outcome == {A: (code, b"taken")}
+
+
 @pytest.mark.parametrize("code", [300, 399])
 def test_a_sender_is_taken_only_by_a_2xx(code: int) -> None:
     talk = begun(rcpttos=(A,))

@@ -739,6 +739,13 @@ def test_an_urgent_octet_does_not_keep_the_loop_busy(loop: Any) -> None:
         assert len(turns) < 20
 
 
+def test_an_urgent_octet_that_is_gone_already_is_no_error() -> None:
+    with on_stage(Server) as stage, stage.connect() as client:
+        stage.channels[0].handle_expt()
+        assert stage.say(client, b"NOOP") == OK
+        assert stage.server.errors == []
+
+
 def test_an_urgent_octet_costs_none_of_a_commands() -> None:
     with on_stage(Server) as stage, stage.connect() as client:
         (channel,) = stage.channels
