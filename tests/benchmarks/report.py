@@ -265,7 +265,7 @@ def _targets_table(report: Report) -> Iterable[str]:
     yield _row(7 * ["---"])
     of_aiosmtpd, of_older = EVERYWHERE
     for workload in report.workloads:
-        if workload.only:
+        if workload.only and not workload.targets:
             continue
         name = workload.name
         of_original = Target("cpu", 0, BASE)
