@@ -1213,7 +1213,9 @@ def test_the_map_may_be_another_threads_to_change(loop: Any) -> None:
 
         def change() -> None:
             while not done.is_set():
-                with ear(stage.map), ear(stage.map):
+                # Where the loop closes one at the same time, asyncore looks into the
+                # map, and then finds it gone.
+                with contextlib.suppress(KeyError), ear(stage.map), ear(stage.map):
                     pass
 
         def talk() -> None:

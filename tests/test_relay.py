@@ -721,25 +721,28 @@ def test_refusals_are_printed_on_the_debug_stream(
 @pytest.mark.parametrize(
     ("remoteaddr", "data", "printed"),
     [
-        (("a" * 70 + ".invalid", 25), "", UnicodeError),
-        (("127.0.0.1", 1 << 70), "", OverflowError),
-        (("127.0.0.1:x", 0), "", OSError),
-        (("127.0.0.1", 25), "half a pair \ud800", UnicodeEncodeError),
+        # A class derived from UnicodeError is printed by some versions, and a port that
+        # is too large is another error to getaddrinfo from Python 3.12 on.
+        (
+            ("a" * 70 + ".invalid", 25),
+            "",
+            [UnicodeError, *UnicodeError.__subclasses__()],
+        ),
+        (("127.0.0.1", 1 << 70), "", [OverflowError, socket.gaierror]),
+        (("127.0.0.1:x", 0), "", [OSError]),
+        (("127.0.0.1", 25), "half a pair \ud800", [UnicodeEncodeError]),
     ],
     ids=["host", "large port", "no number", "text"],
 )
 def test_deliver_reports_what_cannot_be_connected_to_or_encoded(
-    remoteaddr: Any, data: str, printed: type, monkeypatch: pytest.MonkeyPatch
+    remoteaddr: Any, data: str, printed: list[type], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trace = io.StringIO()
     with unserved(remoteaddr) as relay:
         monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
         refused = relay._deliver("from@x", [ALICE, BOB], data)
     assert refused == {ALICE: (-1, "ignore"), BOB: (-1, "ignore")}
-    # A class derived from UnicodeError is printed by some versions.
-    assert trace.getvalue() in [
-        f"got {cls}\n" for cls in (printed, *printed.__subclasses__())
-    ]
+    assert trace.getvalue() in [f"got {cls}\n" for cls in printed]
 
 
 @pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "select"])
