@@ -217,7 +217,7 @@ class _Poller(Watch):
             self.is_displaced = False
             for fd in list(self._watched):
                 self.forget(fd)
-        for pool in list(self._pools) if self._pools else ():
+        for pool in list(self._pools):
             if pool.alarm is not None and pool.alarm <= now:
                 pool.sweep(now)
         if is_looking:
@@ -258,10 +258,6 @@ class _Poller(Watch):
         except (TypeError, KeyError, RuntimeError):
             pass  # no dict, or changed by another thread
         return []
-
-    def ask_everybody(self) -> None:
-        """In the next turn, that is."""
-        self._changed.update(self._watched)
 
     def _ask(self) -> None:
         """Ask those to which something has happened what they want."""

@@ -74,9 +74,13 @@ class Watch:
         self._selector = make_do()
         self._better_after = time.monotonic() + _MAKESHIFT_PAUSE
 
+    def ask_everybody(self) -> None:
+        """In the next turn, that is."""
+        self._changed.update(self._watched)
+
     def _watch_all_anew(self) -> None:
         self._events.clear()
-        self._changed.update(self._watched)
+        self.ask_everybody()
 
     @property
     def is_select(self) -> bool:

@@ -92,10 +92,8 @@ class Session(Stream):
 
     def has_stock_hooks(self, channel: SMTPChannel) -> bool:
         """Whether nobody can tell that the hooks of asynchat are not called."""
-        stock = self.stock
-        return (
-            getattr(channel.found_terminator, "__func__", None) in stock
-            and getattr(channel.collect_incoming_data, "__func__", None) in stock
+        return self.is_stock(channel, "found_terminator") and self.is_stock(
+            channel, "collect_incoming_data"
         )
 
     def keep_data(self, channel: SMTPChannel, piece: bytes, is_too_much: bool) -> bool:
@@ -264,13 +262,10 @@ class Session(Stream):
     def _answer_message(self, channel: SMTPChannel, status: Any) -> None:
         channel.received_lines = []
         channel._set_post_data_state()
-        if status and not isinstance(status, str) and self._has_stock_push(channel):
+        # An overridden push may take more than text.
+        if status and not isinstance(status, str) and self.is_stock(channel, "push"):
             status = _calls.reply_of(channel.smtp_server.process_message, status)
         channel.push(status or "250 OK")
-
-    def _has_stock_push(self, channel: SMTPChannel) -> bool:
-        """Whether replies have to be text; an overridden ``push`` may take more."""
-        return getattr(channel.push, "__func__", None) in self.stock
 
     def _answered(self, channel: SMTPChannel, outcome: Callable[[], Any]) -> None:
         """On the loop's thread: who had the message has the reply, or the exception."""

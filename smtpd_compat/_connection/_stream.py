@@ -261,8 +261,7 @@ class Stream(Output):
             unsent = channel.producer_fifo
             if self.corked:
                 self.corked = False
-                is_sent = unsent and channel.connected and self.send_gathered(channel)
-                if is_sent and unsent:
+                if channel.connected and self.send_gathered(channel) and unsent:
                     # What is left is the end of the connection, or a producer.
                     channel.initiate_send()
             if unsent and self.hold is None and is_full(unsent):
@@ -317,10 +316,7 @@ class Stream(Output):
 
     def has_stock_wants(self, channel: SMTPChannel) -> bool:
         """Whether readable and writable are this package's, which tell of changes."""
-        return (
-            getattr(channel.readable, "__func__", None) in self.stock
-            and getattr(channel.writable, "__func__", None) in self.stock
-        )
+        return self.is_stock(channel, "readable") and self.is_stock(channel, "writable")
 
     def has_own_handle_error(self, channel: SMTPChannel) -> bool:
         """Whether ``handle_error`` is overridden, or patched here or in asyncore."""
