@@ -186,20 +186,28 @@ def test_a_kept_session_that_is_dead_is_replaced_once(
         assert recipients(server) == ["one@x", "two@x"]
 
 
+def have_idle_sessions(server: Any, relay: Any, held: Held, *clients: Any) -> None:
+    """Relay a message of each client at once; then so many sessions are idle.
+
+    :param held: what *server* says at the end of data.
+    """
+    for number, connection in enumerate(clients, 1):
+        hand_over(connection)
+        server.wait_for(
+            lambda n=number: server.verbs().count("DATA") == n  # type: ignore[misc]
+        )
+    held.released.set()
+    assert [each.getreply() for each in clients] == [OK] * len(clients)
+    until(lambda: len(relay._smtpd_upstream.idle) == len(clients))
+
+
 def test_all_kept_sessions_are_left_when_one_of_them_turns_out_dead() -> None:
     """As a rule upstream has been started anew."""
     held = Held()
     with upstream({"end of data": held}) as server:
         with relaying(server.address) as relay:
             with client(relay) as one, client(relay) as two:
-                for number, connection in enumerate((one, two), 1):
-                    hand_over(connection)
-                    server.wait_for(
-                        lambda n=number: server.verbs().count("DATA") == n  # type: ignore[misc]
-                    )
-                held.released.set()
-                assert one.getreply() == two.getreply() == OK
-                until(lambda: len(relay._smtpd_upstream.idle) == 2)
+                have_idle_sessions(server, relay, held, one, two)
                 server.script["MAIL"] = Turns(CLOSE)
                 assert send(one) == OK
                 server.wait_for(lambda: "QUIT" in server.verbs())
@@ -217,14 +225,7 @@ def test_a_message_is_not_tried_a_third_time_by_a_session_that_was_used_either()
     with upstream({"end of data": held}) as server:
         with relaying(server.address, upstream_sessions=3) as relay:
             with client(relay) as one, client(relay) as two:
-                for number, connection in enumerate((one, two), 1):
-                    hand_over(connection)
-                    server.wait_for(
-                        lambda n=number: server.verbs().count("DATA") == n  # type: ignore[misc]
-                    )
-                held.released.set()
-                assert one.getreply() == two.getreply() == OK
-                until(lambda: len(relay._smtpd_upstream.idle) == 2)
+                have_idle_sessions(server, relay, held, one, two)
                 again = Held()
                 server.script["end of data"] = again
                 hand_over(one)

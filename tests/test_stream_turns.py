@@ -98,11 +98,19 @@ def test_what_was_not_sent_is_offered_again_in_as_large_a_piece(loop: Any) -> No
         assert stage.server.errors == []
 
 
+class WaitsToWrite(Channel):
+    """A channel over TLS, which goes on when OpenSSL cannot write for now."""
+
+    def handle_error(self) -> None:
+        if not isinstance(sys.exc_info()[1], ssl.SSLWantWriteError):
+            super().handle_error()
+
+
 @LOOPS
 def test_output_stays_when_an_own_handle_error_takes_the_error_of_send(
     loop: Any,
 ) -> None:
-    class RaisesWantWrite(Channel):
+    class RaisesWantWrite(WaitsToWrite):
         refusals = 2
 
         def send(self, data: bytes) -> int:
@@ -110,10 +118,6 @@ def test_output_stays_when_an_own_handle_error_takes_the_error_of_send(
                 self.refusals -= 1
                 raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "not now")
             return super().send(data)
-
-        def handle_error(self) -> None:
-            if not isinstance(sys.exc_info()[1], ssl.SSLWantWriteError):
-                super().handle_error()
 
     class Serves(Server):
         channel_class = RaisesWantWrite
@@ -130,7 +134,7 @@ def test_output_stays_when_an_own_handle_error_takes_the_error_of_send(
 
 
 def test_what_was_sent_before_an_error_of_send_is_not_sent_again() -> None:
-    class Falters(Channel):
+    class Falters(WaitsToWrite):
         sends = 0
 
         def send(self, data: bytes) -> int:
@@ -138,10 +142,6 @@ def test_what_was_sent_before_an_error_of_send_is_not_sent_again() -> None:
             if self.smtp_server.is_full and self.sends in (2, 3):
                 raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "not now")
             return super().send(data)
-
-        def handle_error(self) -> None:
-            if not isinstance(sys.exc_info()[1], ssl.SSLWantWriteError):
-                super().handle_error()
 
     class Serves(Server):
         channel_class = Falters
