@@ -4,6 +4,8 @@
     python -m tests.mutation --list               what would be drawn
     python -m tests.mutation --report             what the runs so far say
     python -m tests.mutation --show ID...         mutants as diffs
+    python -m tests.mutation --only ID...         these, drawn or not
+    python -m tests.mutation --list --room _loop  every mutant of a room
     python -m tests.mutation --confirm ID...      survivors against the tests left out
     python -m tests.mutation --everything --confirm ID...    against all tests
 
@@ -73,6 +75,8 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--show", nargs="+")
+    parser.add_argument("--only", nargs="+")
+    parser.add_argument("--room")
     parser.add_argument("--confirm", nargs="+")
     parser.add_argument("--everything", action="store_true", help="with --confirm")
     options = parser.parse_args()
@@ -86,8 +90,15 @@ def main():
         report(results)
         return
     modules = find_all(checkout, options.seed)
-    sample = draw(modules, options.count, options.seed)
+    if options.room:
+        sample = modules[options.room]
+    elif options.only or options.show or options.confirm:
+        sample = [m for mutants in modules.values() for m in mutants]
+    else:
+        sample = draw(modules, options.count, options.seed)
     by_id = {m.id: m for m in sample}
+    if options.only:
+        sample = [by_id[wanted] for wanted in options.only]
     if options.list:
         for m in sample:
             print(m.id, m.kind, m.what)

@@ -39,6 +39,9 @@ def find_all(checkout: Path, seed: str):
             except (SyntaxError, ValueError):
                 continue
             if ast.dump(tree) != original:
+                m.seed = seed
+                place = f"{module.replace('/', '.')}-{m.lines[0]}"
+                m.id = f"{place}-{hash_of(m.key()) % 16**5:05x}"
                 good.append(m)
         modules[module] = good
     return modules
@@ -69,10 +72,6 @@ def draw(modules, count: int, seed: int):
             by_line[m.lines] += 1
             chosen.append(m)
         sample += chosen
-    for m in sample:
-        m.seed = seed
-        place = f"{m.module.replace('/', '.')}-{m.lines[0]}"
-        m.id = f"{place}-{hash_of(m.key()) % 16**5:05x}"
     return sample
 
 
