@@ -8,7 +8,6 @@ asks them.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -17,12 +16,14 @@ from itertools import islice
 
 from ._asyncore import asyncore
 from ._settings import look_up
-from ._watching import READ, WRITE, Watch, make_do
+from ._watching import CAN_READ, CAN_WRITE, READ, WRITE, Watch, make_do
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
+
+    from ._watching import Ready
 
 #: The descriptors that select can hold (FD_SETSIZE); on Windows it counts sockets.
 _SELECT_HOLDS = 512 if sys.platform == "win32" else 1024
@@ -136,10 +137,10 @@ class _Poller(Watch):
         """Wait until something can be read or written, and have it done."""
         self._turns += 1
         turn = self._turns
-        for key, events in self._wait(timeout):
-            fd = key.fd
+        for fd, events in self._wait(timeout):
             dispatcher = self._watched.get(fd)
-            if events & WRITE or fd not in self._notifying:
+            writes = events & ~CAN_READ
+            if writes or fd not in self._notifying:
                 self._changed.add(fd)
             if self._map.get(fd) is not dispatcher or dispatcher is None:
                 self._changed.add(fd)
@@ -149,16 +150,18 @@ class _Poller(Watch):
                 if not dispatcher.readable():
                     self._set_events(fd, dispatcher, self._events[fd] & ~READ)
                     continue
-            if events & READ:
+            if fd in self._servers and not dispatcher._smtpd_has_stock_wants():
+                continue  # it is asked before it is called
+            if events & ~CAN_WRITE:
                 asyncore.read(dispatcher)
             if turn != self._turns:
                 break  # a handler has run a loop, which may have served the others
-            if events & WRITE and self._map.get(fd) is dispatcher:
+            if writes and self._map.get(fd) is dispatcher:
                 asyncore.write(dispatcher)
             if turn != self._turns:
                 break
 
-    def _wait(self, timeout: float | None) -> list[tuple[Any, int]]:
+    def _wait(self, timeout: float | None) -> Ready:
         """Ask who wants what, and wait for some of it, at most *timeout* seconds."""
         now = time.monotonic()
         end = _NEVER if timeout is None else now + timeout
@@ -169,14 +172,18 @@ class _Poller(Watch):
             self.refresh(now, is_looking)
             if not self._map:
                 return []
-            until = self._alarm(now, end)
+            until = end
+            if self._pools or self._accept_later or self._sweep_after is not None:
+                until = self._alarm(now, end)
             looks_soon = not is_looking and self._look_after < until
             ready = self._select(self._look_after if looks_soon else until, now)
+            if ready:
+                return ready
             started, now = now, time.monotonic()
-            if looks_soon and not ready:
+            if looks_soon:
                 self._look_after = now
                 continue
-            if not ready and (until == _NEVER or now - started < (until - started) / 2):
+            if until == _NEVER or now - started < (until - started) / 2:
                 self._start_afresh()
             return ready
 
@@ -191,15 +198,15 @@ class _Poller(Watch):
                 end = min(end, pool.alarm)
         return end
 
-    def _select(self, until: float, now: float) -> list[tuple[Any, int]]:
+    def _select(self, until: float, now: float) -> Ready:
         self.is_waiting = True
         try:
             if _of_thread.is_interrupted:
                 _of_thread.is_interrupted = False
                 raise KeyboardInterrupt
-            timeout = None if until == _NEVER else max(0.0, until - now)
-            ready: list[tuple[Any, int]] = self._selector.select(timeout)
-            return ready
+            if until == _NEVER:
+                return self.ready(None)
+            return self.ready(until - now if until > now else 0.0)
         finally:
             self.is_waiting = False
 
@@ -208,7 +215,7 @@ class _Poller(Watch):
 
         :param is_looking: whether to ask the servers, too.
         """
-        if self._process != os.getpid() or (
+        if self.is_forked() or (
             self._better_after is not None and now > self._better_after
         ):
             # A forked child would share an epoll with its parent.
@@ -217,9 +224,10 @@ class _Poller(Watch):
             self.is_displaced = False
             for fd in list(self._watched):
                 self.forget(fd)
-        for pool in list(self._pools):
-            if pool.alarm is not None and pool.alarm <= now:
-                pool.sweep(now)
+        if self._pools:
+            for pool in list(self._pools):
+                if pool.alarm is not None and pool.alarm <= now:
+                    pool.sweep(now)
         if is_looking:
             self._look_after = now + _LOOK_PAUSE
             self._accept_later = False
@@ -227,12 +235,12 @@ class _Poller(Watch):
             self._changed.update(self._servers)
         else:
             for fd, server in self._servers.items():
-                is_same = server.socket is self._sockets.get(fd)
-                if not is_same or not server._smtpd_has_stock_wants():
+                if server.socket is not self._sockets.get(fd):
                     self._changed.add(fd)
         if self._asked:
             self._changed.update(self._asked)
-        self._ask()
+        if self._changed:
+            self._ask()
         # Now that those which left are known, so are those which came.
         came = self._newest()
         if came:
@@ -283,6 +291,8 @@ class _Poller(Watch):
                 reads = reads and not _is_paused(dispatcher)
                 writes = False
                 self._accept_later = self._accept_later or not reads
+                if fd in self._servers and not dispatcher._smtpd_has_stock_wants():
+                    self._asked[fd] = self._servers.pop(fd)  # assigned meanwhile
             # Only servers of this package look for idle clients.
             if hasattr(type(dispatcher), "_smtpd_idle_timeout"):
                 self._note_idle_timeout(dispatcher._smtpd_idle_timeout())
