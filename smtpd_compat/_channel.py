@@ -10,7 +10,8 @@ import smtpd_compat
 
 from ._asyncore import asynchat, asyncore, is_asyncores, stock_methods
 from ._commands import Commands
-from ._connection._session import Session, begin, has_begun
+from ._connection._session import Session, has_begun, session_of
+from ._connection._stream import STOCK
 from ._eras import _calls
 from ._eras._names import ForwardsToSocket, OldChannelNames
 from ._eras._text_hooks import decode, joined_lines, keep_lines_as_text
@@ -213,7 +214,7 @@ class SMTPChannel(
             carry (all but ASCII, unless MAIL said SMTPUTF8) leave as escapes.
         :raises TypeError: for anything else.
         """
-        if isinstance(msg, str) and msg.isascii():
+        if type(msg) is str and msg.isascii():
             line = (msg + "\r\n").encode()
         elif isinstance(msg, (bytes, bytearray)):
             _calls.pushed_bytes(self)
@@ -273,13 +274,11 @@ class SMTPChannel(
         """Set what ends the next piece of input, as `asynchat.async_chat` takes it."""
         if isinstance(term, str):  # as in 2.7
             term = term.encode("ascii")
-        if isinstance(term, bytes):
+        if type(term) is bytes:
             self.terminator = term
         else:
             asynchat.async_chat.set_terminator(self, term)
-        if not has_begun(self):
-            begin(self)
-        self._smtpd.at_start_of_data = self.terminator == b"\r\n.\r\n"
+        session_of(self).at_start_of_data = self.terminator == b"\r\n.\r\n"
 
     @property
     def ac_in_buffer(self) -> bytes:
@@ -289,10 +288,9 @@ class SMTPChannel(
     @ac_in_buffer.setter
     def ac_in_buffer(self, unread: bytes) -> None:
         # This is the first that asynchat's __init__ does.
-        if not has_begun(self):
-            begin(self)
-        self._smtpd.unread = unread
-        self._smtpd.position = 0
+        session = session_of(self)
+        session.unread = unread
+        session.position = 0
 
     def initiate_send(self) -> None:
         """Send what waits, unless the turn is still gathering."""
@@ -306,7 +304,7 @@ class SMTPChannel(
 
         :returns: how many of them were taken.
         """
-        if isinstance(data, str):
+        if type(data) is not bytes and isinstance(data, str):
             data = data.encode("utf-8" if self.require_SMTPUTF8 else "ascii", _ESCAPES)
             session = self._smtpd
             session.last_pushed = data
@@ -397,4 +395,4 @@ def _send_at_once(sock: Any) -> None:
         pass
 
 
-Session.stock = stock_methods(SMTPChannel)
+STOCK.update(stock_methods(SMTPChannel))

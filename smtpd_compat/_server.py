@@ -212,7 +212,7 @@ class SMTPServer(LogsIfPossible, ForwardsToSocket, asyncore.dispatcher):
 
     def handle_read_event(self) -> None:
         """Accept; an error on the way is an error, not the end of this socket."""
-        if self._smtpd_is_paused():
+        if self._smtpd_accept_again and self._smtpd_is_paused():
             # asyncore's loop would ask again only when something else happens, so it
             # goes on watching this socket, which is ready all the time.  Here it gives
             # way to the others instead of turning without a pause.

@@ -28,20 +28,19 @@ class Output:
     def send_gathered(self, channel: SMTPChannel) -> bool:
         """Send what was pushed, in one segment; False if not all of it went out."""
         unsent = channel.producer_fifo
-        if not unsent or not isinstance(unsent[0], bytes):
+        if not unsent or type(unsent[0]) is not bytes:
             return True
         output = unsent.popleft()
-        if unsent and isinstance(unsent[0], bytes):
+        if unsent and type(unsent[0]) is bytes:
             pieces = [output]
-            while unsent and isinstance(unsent[0], bytes):
+            while unsent and type(unsent[0]) is bytes:
                 pieces.append(unsent.popleft())
             output = b"".join(pieces)
         # At most so much at a time, as asynchat: a subclass's own send over TLS has to
         # be offered the same octets again, in as large a piece as before.
         size = channel.ac_out_buffer_size
-        sent = 0
         while True:
-            piece = output[sent : sent + size]
+            piece = output if len(output) <= size else output[:size]
             try:
                 # One of a program's own that swallows errors returns None, which
                 # asynchat takes for nothing sent.
@@ -49,15 +48,15 @@ class Output:
             except OSError:
                 channel.handle_error()
                 if channel.connected:
-                    unsent.appendleft(output[sent:])
+                    unsent.appendleft(output)
                 return False
-            sent += taken
             self.is_choked = taken < len(piece)
-            if self.is_choked:
-                unsent.appendleft(output[sent:])
-                return False
-            if sent >= len(output):
+            if not self.is_choked and piece is output:
                 return True
+            output = output[taken:]
+            if self.is_choked:
+                unsent.appendleft(output)
+                return False
 
     def run_uncorked(self, channel: SMTPChannel, work: Callable[[], object]) -> None:
         """Do *work* of a subclass's own, whose output leaves as it is pushed.

@@ -9,7 +9,7 @@ from .._eras import _calls, _greetings, _text_hooks
 from .._settings import DATA_SIZE_DEFAULT, setting
 from .._text._message import MessageText, decode_or_none, message_text
 from .._tracing import tracing
-from ._stream import FULL, GIVEN_UP, WORKER, Stream
+from ._stream import FULL, GIVEN_UP, STOCK, WORKER, Stream
 
 TYPE_CHECKING = bool()
 if TYPE_CHECKING:
@@ -65,14 +65,16 @@ class Session(Stream):
 
     # Pieces of input
 
-    def take_piece(self, channel: SMTPChannel, piece: bytes, ends: bool) -> None:
+    def take_piece(self, channel: Any, piece: bytes, ends: bool) -> None:
         """Call the two hooks of asynchat; or do what they do, where nobody can tell."""
-        stock = self.stock
         # As in has_stock_hooks, and written out, since it is asked for every command.
-        are_stock = (
-            getattr(channel.found_terminator, "__func__", None) in stock
-            and getattr(channel.collect_incoming_data, "__func__", None) in stock
-        )
+        try:
+            are_stock = (
+                channel.found_terminator.__func__ in STOCK
+                and channel.collect_incoming_data.__func__ in STOCK
+            )
+        except AttributeError:  # assigned, and no method
+            are_stock = False
         if (
             not ends
             or channel.received_lines
@@ -143,7 +145,7 @@ class Session(Stream):
             channel.push(
                 f'500 Error: command "{escape_line_ends(verb)}" not recognized'
             )
-        elif getattr(method, "__func__", None) in self.stock:
+        elif getattr(method, "__func__", None) in STOCK:
             method(rest.strip() if space else None)
         else:
             argument = rest.strip() if space else None
@@ -175,7 +177,7 @@ class Session(Stream):
             return  # the banner: a subclass's __init__ may not be over
         if channel.seen_greeting and channel.extended_smtp:
             return
-        greetings = _greetings.own_greetings(channel, self.stock)
+        greetings = _greetings.own_greetings(channel, STOCK)
         self.watches = bool(greetings)
         if not greetings:
             return
@@ -360,9 +362,18 @@ def has_begun(channel: SMTPChannel) -> bool:
     return True
 
 
-def begin(channel: SMTPChannel) -> None:
+def session_of(channel: SMTPChannel) -> Session:
+    """Its session; one that begins now if it has none."""
+    try:
+        session: Session = object.__getattribute__(channel, "_smtpd")
+    except AttributeError:
+        session = _begin(channel)
+    return session
+
+
+def _begin(channel: SMTPChannel) -> Session:
     """Set what ``__init__`` sets; what a subclass has made its own stays."""
-    channel._smtpd = Session()
+    session = channel._smtpd = Session()
     start: dict[str, Any] = {
         "smtp_state": channel.COMMAND,
         "received_lines": [],
@@ -381,3 +392,4 @@ def begin(channel: SMTPChannel) -> None:
     for name, value in start.items():
         if not hasattr(type(channel), name) and name not in vars(channel):
             setattr(channel, name, value)
+    return session

@@ -60,6 +60,9 @@ GIVEN_UP = "given up"
 _PUSH = asynchat.async_chat.push
 _INITIATE_SEND = asynchat.async_chat.initiate_send
 
+#: The channel's methods as this package and asyncore have them; `_channel` fills it.
+STOCK: set[Any] = set()
+
 _END_OF_DATA = b"\r\n.\r\n"
 _EMPTY_DATA = b".\r\n"
 
@@ -87,9 +90,6 @@ class Stream(Output):
         "position",
         "unread",
     )
-
-    #: The channel's methods as this package and asyncore have them.
-    stock: frozenset[Any] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +151,9 @@ class Stream(Output):
             self.last_pushed = b""
             self.has_failed = False
             terminator: Any = channel.get_terminator()
-            if not terminator or isinstance(terminator, int):
+            if not terminator or (
+                type(terminator) is not bytes and isinstance(terminator, int)
+            ):
                 self._consume_by_count(channel, terminator, start, len(unread))
                 continue
             if self.at_start_of_data:
@@ -223,15 +225,19 @@ class Stream(Output):
         self.hold = work
         self.changed(channel)
 
-    def turn(self, channel: SMTPChannel, work: Callable[[], None]) -> None:
+    def turn(self, channel: Any, work: Callable[[], None]) -> None:
         """Do *work*; after an exception, answer the failure; send what was pushed."""
         self.in_turn = True
         # Where a program's own sends, each line leaves as it is pushed, as in asynchat.
-        self.corked = (
-            getattr(channel.initiate_send, "__func__", None) in self.stock
-            and asynchat.async_chat.push is _PUSH
-            and asynchat.async_chat.initiate_send is _INITIATE_SEND
-        )
+        asynchats = asynchat.async_chat
+        try:
+            self.corked = (
+                channel.initiate_send.__func__ in STOCK
+                and asynchats.push is _PUSH
+                and asynchats.initiate_send is _INITIATE_SEND
+            )
+        except AttributeError:
+            self.corked = False
         try:
             while True:
                 try:
@@ -267,7 +273,9 @@ class Stream(Output):
             if unsent and self.hold is None and is_full(unsent):
                 self.hold = FULL
             if self.poller is not None and (
-                unsent or self.hold is not None or not self.has_stock_wants(channel)
+                unsent
+                or self.hold is not None
+                or not self.has_stock_wants(channel)
             ):
                 self.poller.notify(channel._fileno)
 
@@ -312,11 +320,17 @@ class Stream(Output):
 
     def is_stock(self, channel: SMTPChannel, name: str) -> bool:
         """Whether the channel's method *name* is neither overridden nor patched."""
-        return getattr(getattr(channel, name), "__func__", None) in self.stock
+        return getattr(getattr(channel, name), "__func__", None) in STOCK
 
-    def has_stock_wants(self, channel: SMTPChannel) -> bool:
+    def has_stock_wants(self, channel: Any) -> bool:
         """Whether readable and writable are this package's, which tell of changes."""
-        return self.is_stock(channel, "readable") and self.is_stock(channel, "writable")
+        try:
+            return (
+                channel.readable.__func__ in STOCK
+                and channel.writable.__func__ in STOCK
+            )
+        except AttributeError:
+            return False
 
     def has_own_handle_error(self, channel: SMTPChannel) -> bool:
         """Whether ``handle_error`` is overridden, or patched here or in asyncore."""
