@@ -57,7 +57,7 @@ def is_upstream_of_itself(listening: Any, remoteaddr: Any) -> bool:
         found = smtpd_compat.socket.getaddrinfo(
             remote_host, port, type=socket.SOCK_STREAM
         )
-    except (OSError, ValueError, TypeError, IndexError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return False  # a stand-in, or an address that nobody has: not ours to judge
     return any(_is_same(host, str(address[4][0])) for address in found)
 

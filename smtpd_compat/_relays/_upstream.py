@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ._pool import Job, Pool
 
-_UNDER_WAY = frozenset((errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY))
+_UNDER_WAY = frozenset((errno.EINPROGRESS, errno.EWOULDBLOCK))
 
 
 class Session(asyncore.dispatcher):
@@ -78,7 +78,7 @@ class Session(asyncore.dispatcher):
                 self.connecting = True
                 self._extend_deadline()
                 return
-            except (OSError, OverflowError) as failed:
+            except OSError as failed:
                 error = failed
                 self.drop_socket()
         self.pool.lost(self, NO_REPLY, error.__class__)
