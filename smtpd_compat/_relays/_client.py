@@ -68,7 +68,6 @@ class Conversation:
         self._reader = ReplyReader()
         self.unsent = b""
         self._body: Iterator[bytes] | None = None
-        self._final_dot = b""
         self._awaited: deque[_Taker] = deque([self._greeted])
         #: What is to be said when it may be, each with what takes the reply.
         self._commands: deque[tuple[bytes, _Taker]] = deque()
@@ -116,6 +115,7 @@ class Conversation:
             self._prepare(self._body)
 
     def _prepare(self, body: Iterator[bytes]) -> None:
+        assert self._message is not None
         """Have the next of the message ready to be sent."""
         pieces = []
         size = 0
@@ -126,7 +126,7 @@ class Conversation:
                 break
         else:
             self._body = None
-            pieces.append(self._final_dot)
+            pieces.append(self._message.final_dot)
             if self._lmtp and len(self._accepted) > 1:
                 pieces.append(b"QUIT\r\n")  # see `_taken`
         self.unsent = b"".join(pieces)
@@ -354,7 +354,6 @@ class Conversation:
         elif self._sender_refusal is not None:  # and recipients are accepted
             self._end(NO_REPLY)
         elif 300 <= code < 400:
-            self._final_dot = self._message.final_dot
             self._body = self._message.wire()
             self._prepare(self._body)
             replies = len(self._accepted) if self._lmtp else 1
