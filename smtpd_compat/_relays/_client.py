@@ -80,7 +80,6 @@ class Conversation:
 
     def _forget(self) -> None:
         self._message: Message | None = None
-        self._is_held = False
         #: Recipients whose RCPT has no reply yet; those that were accepted; the replies
         #: about the others.
         self._pending: deque[str] = deque()
@@ -176,11 +175,8 @@ class Conversation:
         return self._known.get(recipient) or self.fate
 
     def go_on(self) -> None:
-        """Send the message to the recipients that were accepted."""
-        self._is_held = False
-        if not self._accepted:
-            self._settle(NO_REPLY)
-        elif not self.is_over:
+        """Send the message to the recipients that were accepted, one or more."""
+        if not self.is_over:
             self._commands.append((b"DATA\r\n", self._may_send))
             self._fill()
 
@@ -222,8 +218,7 @@ class Conversation:
             self._say_hello(b"EHLO", self._said_ehlo)
 
     def _say_hello(self, verb: bytes, taker: _Taker) -> None:
-        name = self._name.encode("ascii", "replace")
-        self._commands.append((b"%b %b\r\n" % (verb, name), taker))
+        self._commands.append((b"%b %b\r\n" % (verb, self._name.encode()), taker))
 
     def _said_ehlo(self, code: int, text: bytes) -> None:
         if code >= 300 and code != _CLOSING:
@@ -249,13 +244,11 @@ class Conversation:
     def _begin(self, message: Message) -> None:
         mailfrom = message.mailfrom
         sender = b"<>" if mailfrom in ("", "<>") else path(mailfrom)
-        offers_smtputf8 = b"SMTPUTF8" in self._extensions
         if sender is None:
-            self._sender_refusal = BAD_ADDRESS
-        elif not sender.isascii() and not offers_smtputf8:
-            self._sender_refusal = NO_SMTPUTF8
-        if sender is None or self._sender_refusal is not None:
-            self._settle(NO_REPLY)
+            self._settle(BAD_ADDRESS)
+            return
+        if not sender.isascii() and b"SMTPUTF8" not in self._extensions:
+            self._settle(NO_SMTPUTF8)
             return
         if self._needs_reset:
             self._commands.append((b"RSET\r\n", self._was_reset))
@@ -320,7 +313,6 @@ class Conversation:
         recipient = self._pending.popleft()
         if code < 300:
             self._accepted.append(recipient)
-            self.progress = True
         elif self._sender_refusal is None:
             self._known[recipient] = code, text
             if code == _CLOSING:
@@ -336,7 +328,7 @@ class Conversation:
         elif not (self._pending or self._accepted or self._is_held):
             self._nothing_taken()
 
-    def _nothing_taken(self, code: int = 0, text: bytes = b"") -> None:
+    def _nothing_taken(self, *reply: int | bytes) -> None:
         """There is no message that could be taken, whatever the server says to that."""
         self.failure = self.failure or "SMTPRecipientsRefused"
         self._settle(NO_REPLY)
