@@ -188,7 +188,7 @@ class Conversation:
             self.failure = self.failure or "SMTPServerDisconnected"
         if self._message is not None:
             self._settle(reply)
-        elif not self.is_ready:
+        else:
             self.fate = self.fate or reply
         self.is_over = True
         self._body = None
