@@ -160,7 +160,6 @@ class _Unwilling(Exception):
     """Mailman said *reply* before it was asked about a recipient."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__(reply)
         self.reply = reply
 
 
@@ -220,8 +219,8 @@ class _Mailman2:
     def _find_list(self, recipient: str) -> tuple[str, str] | None:
         """The list that *recipient* belongs to, and the command in it."""
         local_part = recipient.lower().rsplit("@", 1)[0]
-        name, dash, command = local_part.rpartition("-")
-        if dash and command in _MAILMAN_2_COMMANDS and self._utils.list_exists(name):
+        name, _, command = local_part.rpartition("-")
+        if command in _MAILMAN_2_COMMANDS and self._utils.list_exists(name):
             return name, command
         if self._utils.list_exists(local_part):
             return local_part, ""
@@ -278,7 +277,7 @@ class _Mailman3:
         address = server.mailman_host, server.mailman_port
         self._session = session = Session(address, server.mailman_timeout, lmtp=True)
         talk = session.talk
-        is_utf8 = not all(map(str.isascii, (self._mailfrom, *self._names)))
+        is_utf8 = not all(map(str.isascii, self._names))
         message = Message(self._mailfrom, [], self._data, smtputf8=is_utf8)
         talk.deliver(message, hold=True)
         session.run(lambda: talk.progress or talk.fate is not None)
@@ -294,14 +293,14 @@ class _Mailman3:
 
     def send(self) -> list[Reply]:
         """Hand the message over to those of the recipients that are Mailman's."""
-        session = self._session
-        if session is None or not self._accepted:
+        if not self._accepted:
             return []
-        talk = session.talk
+        assert self._session is not None
+        talk = self._session.talk
         talk.go_on()
-        session.run(lambda: talk.outcome is not None)
-        replies = talk.outcome or {}
-        return [replies.get(name, NO_REPLY) for name in self._accepted]
+        self._session.run(lambda: talk.outcome is not None)
+        assert talk.outcome is not None
+        return [talk.outcome[name] for name in self._accepted]
 
     def _offer_one(self, session: Session, names: list[str]) -> Reply:
         talk = session.talk
