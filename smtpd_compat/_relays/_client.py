@@ -114,8 +114,8 @@ class Conversation:
             self._prepare(self._body)
 
     def _prepare(self, body: Iterator[bytes]) -> None:
-        assert self._message is not None
         """Have the next of the message ready to be sent."""
+        assert self._message is not None
         pieces = []
         size = 0
         for piece in body:

@@ -122,7 +122,8 @@ class Pool:
         now = job.since
         while self.idle:
             session = self.idle.pop()
-            if session.deadline is None or now < session.deadline:
+            assert session.deadline is not None  # as it has nothing to do
+            if now < session.deadline:
                 session.start(job, now)
                 return
             session.leave()
