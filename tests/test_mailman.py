@@ -145,6 +145,30 @@ def test_admin_is_offered_to_mailman_3_as_owner(recipient: str) -> None:
         assert up.commands == []
 
 
+@pytest.mark.parametrize(
+    ("recipient", "names"),
+    [
+        ("nobody-admin@x", ["nobody-owner@x", "nobody-admin@x"]),
+        ("admin@x", ["admin@x"]),
+        ('"a-admin@b"@x', ['"a-admin@b"@x']),
+        ("administrators@x", ["administrators@x"]),
+    ],
+)
+def test_what_mailman_3_is_asked_for(recipient: str, names: list[str]) -> None:
+    with both({"RCPT": "550 unknown"}) as (proxy, mailman, up):
+        assert process(proxy, recipient) is None
+        asked = [line for line in mailman.commands if line.startswith("RCPT")]
+        assert asked == [f"RCPT TO:<{name}>" for name in names]
+        assert recipients(up) == [recipient]
+
+
+@pytest.mark.parametrize("script", [NEW, OLD], ids=["at RCPT", "after the data"])
+def test_a_recipient_given_twice_gets_one_message(script: Any) -> None:
+    with both(script) as (proxy, mailman, up):
+        assert process(proxy, LIST, USER, LIST, USER) is None
+        assert (recipients(mailman), recipients(up)) == ([LIST], [USER])
+
+
 def test_two_names_of_one_mailbox_are_offered_to_mailman_3_once() -> None:
     with both(NEW) as (proxy, mailman, up):
         assert process(proxy, "list-admin@x", "list-owner@x", USER) is None
@@ -194,21 +218,39 @@ def test_mailman_breaking_off_before_the_data_is_451_and_nobody_gets_anything(
 
 
 @pytest.mark.parametrize(
-    ("script", "expected"),
+    ("script", "expected", "printed"),
     [
-        ({"greeting": "554 closed"}, "554 closed"),
-        ({"EHLO": "500 no LMTP here"}, "500 no LMTP here"),
-        ({"MAIL": "553 bad sender"}, "553 bad sender"),
-        ({"RCPT": "451 database is locked"}, "451 database is locked"),
-        ({"RCPT": ["421 bye", CLOSE]}, "451 bye"),
+        ({"greeting": "554 closed"}, "554 closed", "SMTPConnectError"),
+        ({"EHLO": "500 no LMTP here"}, "500 no LMTP here", "SMTPHeloError"),
+        ({"MAIL": "553 bad sender"}, "553 bad sender", "SMTPSenderRefused"),
+        ({"RCPT": "451 database is locked"}, "451 database is locked", ""),
+        ({"RCPT": ["421 bye", CLOSE]}, "451 bye", ""),
     ],
 )
 def test_a_mailman_that_cannot_judge_is_heard_and_nobody_gets_anything(
-    script: Any, expected: str
+    script: Any, expected: str, printed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    trace = io.StringIO()
     with both(script) as (proxy, mailman, up):
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
         assert process(proxy, LIST, USER) == expected
         assert up.commands == []
+        assert mailman.verbs().count("RCPT") == (not printed)  # not asked for the other
+    assert trace.getvalue() == (printed and f"got <class 'smtplib.{printed}'>\n")
+
+
+def test_a_mailman_that_cannot_judge_owner_is_not_asked_for_admin() -> None:
+    script = {"RCPT": Refusing(**{"list-owner": "451 locked", "list-admin": "550 no"})}
+    with both(script) as (proxy, mailman, up):
+        assert process(proxy, "list-admin@x") == "451 locked"
+        assert mailman.verbs().count("RCPT") == 1
+        assert up.commands == []
+
+
+def test_a_mailman_that_says_whose_it_is_not_and_leaves_has_said_it() -> None:
+    with both({"RCPT": ["550 unknown", "421 bye", CLOSE]}) as (proxy, mailman, up):
+        assert process(proxy, USER) is None
+        assert recipients(up) == [USER]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +269,17 @@ def test_while_upstream_cannot_take_it_mailman_does_not_get_it(
     with both(NEW, script) as (proxy, mailman, up):
         assert process(proxy, LIST, USER) == expected
         assert recipients(mailman) == recipients(up) == []
+
+
+def test_the_lists_hear_upstream_s_first_reason_to_wait() -> None:
+    refusing = Refusing(user="452 full", one="450 busy")
+    with both(NEW, {"RCPT": refusing}) as (proxy, mailman, up):
+        assert process(proxy, LIST, USER, "one@x") == (
+            "450-Error: message was not taken for any recipient\r\n"
+            "450-<user@x>: 452 full\r\n"
+            "450-<one@x>: 450 busy\r\n"
+            "450 <list@x>: 452 full"
+        )
 
 
 def test_what_upstream_refuses_for_good_does_not_keep_it_from_the_list() -> None:
@@ -248,6 +301,7 @@ def test_what_upstream_took_for_some_is_554_for_the_others() -> None:
         ("451 trouble", "451 trouble"),
         ("501 Message has defects", "501 Message has defects"),
         ("550 No Message-ID header provided", "550 No Message-ID header provided"),
+        ("550 No Message-ID \udcff", r"550 No Message-ID \xff"),
         (CLOSE, UNAVAILABLE),
         (["452 full"], "452 full"),
     ],
@@ -414,7 +468,15 @@ def test_mailman_2_gets_a_sender_where_the_message_names_none(
 
 @pytest.mark.parametrize(
     "recipient",
-    ["user@x", "list-subscribe@x", "other-admin@x", "-admin@x", '"a@list"@x'],
+    [
+        "user@x",
+        "list-subscribe@x",
+        "other-admin@x",
+        "-admin@x",
+        "admin@x",
+        '"a@list"@x',
+        "list@a@x",
+    ],
 )
 def test_what_mailman_2_does_not_know_goes_upstream(
     mailman_2: Mailman2, recipient: str
@@ -464,7 +526,38 @@ def test_mailman_2_failing_is_told_for_its_addresses(
         assert process(proxy, LIST, USER) == SOME + f"<list@x>: {UNAVAILABLE}"
         assert process(proxy, LIST) == UNAVAILABLE
         assert recipients(up) == [USER]
-    assert "no space left" in capsys.readouterr().out
+    logged = capsys.readouterr().out
+    assert "no space left" in logged
+    assert logged.startswith("error: uncaptured python exception, keeping channel ")
+
+
+def test_mailman_2_failing_when_it_is_asked_is_a_failure_of_the_handler(
+    mailman_2: Mailman2,
+) -> None:
+    """It is for the channel to log it and to answer 451."""
+
+    def fail(name: str) -> None:
+        raise ValueError("corrupt")
+
+    mailman_2.package.Utils.list_exists = fail
+    with upstream() as up, unserved(up.address) as proxy:
+        with pytest.raises(ValueError, match="corrupt"):
+            process(proxy, LIST, USER)
+        assert up.commands == []
+
+
+def test_a_package_in_the_language_of_python_2_leaves_mail_to_mailman_3(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    package = tmp_path / "Mailman"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "MailList.py").write_text("print 'of Python 2'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "Mailman")
+    with both(NEW) as (proxy, mailman, up):
+        assert process(proxy, LIST) is None
+        assert recipients(mailman) == [LIST]
 
 
 def test_a_package_that_is_not_mailman_2_leaves_mail_to_mailman_3(
@@ -496,3 +589,4 @@ def test_the_class_does_not_call_itself_deprecated() -> None:
 def test_mailman_3_is_looked_for_where_it_listens_by_default() -> None:
     cls = smtpd_compat.MailmanProxy
     assert (cls.mailman_host, cls.mailman_port) == ("127.0.0.1", 8024)
+    assert (cls.mailman_timeout, cls.worker_threads) == (300.0, 64)

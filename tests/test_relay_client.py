@@ -84,6 +84,36 @@ def test_extensions_are_known_in_any_case_and_with_parameters(line: str) -> None
     assert talk.says() == "MAIL FROM:<zoë@x> SMTPUTF8\r\n".encode()
 
 
+@pytest.mark.parametrize("code", [200, 299])
+def test_any_2xx_is_a_greeting_and_takes_ehlo_helo_and_rset(code: int) -> None:
+    talk = Talk("me.example")
+    assert talk.hears(f"{code} up.example") == b"EHLO me.example\r\n"
+    assert talk.hears(f"{code} up.example") == b""
+    assert talk.is_ready
+    talk.deliver(Message("from@x", [A], DATA))
+    talk.hears("550 no")
+    talk.deliver(Message("from@x", [A], DATA))
+    assert talk.says() == b"RSET\r\n"
+    assert talk.hears(f"{code} reset") == b"MAIL FROM:<from@x>\r\n"
+    talk = Talk("me.example")
+    talk.hears("220 up.example")
+    talk.hears("502 what?")
+    assert talk.hears(f"{code} up.example") == b""
+    assert talk.is_ready
+
+
+@pytest.mark.parametrize("code", [300, 399])
+@pytest.mark.parametrize("before", [[], ["220 up.example", "502 what?"]], ids=repr)
+def test_a_3xx_is_no_greeting_and_does_not_take_helo(code: int, before: Any) -> None:
+    talk = Talk("me.example")
+    talk.deliver(Message("from@x", [A], DATA))
+    for line in before:
+        talk.hears(line)
+    assert talk.hears(f"{code} what?") == b""
+    assert talk.outcome == {A: (code, b"what?")}
+    assert (talk.is_over, talk.is_ready) == (True, False)
+
+
 @pytest.mark.parametrize("code", [300, 399, 500, 502])
 def test_a_server_that_knows_no_ehlo_hears_helo(code: int) -> None:
     talk = Talk("me.example")
@@ -214,14 +244,17 @@ def test_a_session_is_used_again_and_reset_only_where_a_transaction_is_open() ->
     assert talk.says() == ENVELOPE
 
 
-def test_a_server_that_refuses_to_reset_is_left_and_nothing_was_accepted() -> None:
+@pytest.mark.parametrize("code", [300, 399, 500])
+def test_a_server_that_refuses_to_reset_is_left_and_nothing_was_accepted(
+    code: int,
+) -> None:
     talk = begun()
     talk.says()
     for line in ("250 OK", "550 no", "550 no"):
         talk.hears(line)
     talk.deliver(Message("from@x", [A], DATA))
     assert talk.says() == b"RSET\r\n"
-    talk.hears("500 what?")
+    talk.hears(f"{code} what?")
     assert (talk.outcome, talk.is_over, talk.progress) == ({A: NO_REPLY}, True, False)
 
 
@@ -286,30 +319,65 @@ def test_a_sender_refused_without_pipelining_ends_the_transaction() -> None:
     assert talk.says() == b"RSET\r\n"
 
 
+@pytest.mark.parametrize("code", [400, 451, 599])
 @pytest.mark.parametrize("step", [4, 5])
 def test_what_is_refused_at_data_or_after_it_is_refused_for_the_accepted(
-    step: int,
+    step: int, code: int
 ) -> None:
     replies = ["250 OK", "250 OK", "550 no", "354 go on", "250 taken"]
     talk = begun()
     talk.says()
-    for reply in [*replies[: step - 1], "451 later"]:
+    for reply in [*replies[: step - 1], f"{code} later"]:
         talk.hears(reply)
-    assert talk.outcome == {A: (451, b"later"), B: (550, b"no")}
+    assert talk.outcome == {A: (code, b"later"), B: (550, b"no")}
     assert (talk.failure, talk.is_over) == ("SMTPDataError", False)
     talk.deliver(Message("from@x", [A], DATA))
     assert talk.says() == b"RSET\r\n"  # Postfix keeps such a transaction open
 
 
-def test_data_that_is_answered_out_of_step_ends_the_session() -> None:
-    for replies in (["250 OK"], ["354 go on", "354 go on"]):
-        talk = begun("PIPELINING")
-        talk.says()
-        talk.hears("250 OK", "250 OK", "250 OK")
-        for reply in replies:
-            talk.hears(reply)
-        assert talk.outcome == {A: NO_REPLY, B: NO_REPLY}
-        assert talk.is_over
+@pytest.mark.parametrize(
+    "replies",
+    [[200], [250], [299], [354, 300], [354, 354], [354, 399]],
+    ids=repr,
+)
+def test_data_that_is_answered_out_of_step_ends_the_session(replies: Any) -> None:
+    talk = begun("PIPELINING")
+    talk.says()
+    talk.hears("250 OK", "250 OK", "250 OK")
+    for code in replies:
+        talk.hears(f"{code} go on")
+    assert talk.outcome == {A: NO_REPLY, B: NO_REPLY}
+    assert talk.is_over
+
+
+def test_of_a_refused_sender_no_more_is_said_than_was_on_its_way() -> None:
+    talk = begun("PIPELINING", rcpttos=[f"user{n}@x" for n in range(300)])
+    assert talk.says().count(b"RCPT") == 99
+    assert talk.hears("552 too big", *["503 MAIL first"] * 99) == b""
+    assert set(talk.outcome.values()) == {(552, b"too big")}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("replies", "failure"),
+    [
+        (["550 no", "250 OK", "354 go on", "250 taken"], ""),
+        (["250 OK", "550 no", "354 go on", "250 taken"], ""),
+        (["250 OK", "250 OK", "354 go on", "452 full"], "SMTPDataError"),
+        (["250 OK", "421 bye"], "SMTPRecipientsRefused"),
+        (["250 OK", "250 OK", "354 go on", "421 bye"], "SMTPDataError"),
+    ],
+    ids=repr,
+)
+def test_the_failure_is_what_smtplib_would_have_raised(
+    replies: Any, failure: str
+) -> None:
+    """It raises nothing as long as somebody gets the message."""
+    talk = begun()
+    talk.says()
+    for reply in ["250 OK", *replies]:
+        talk.hears(reply)
+    assert talk.outcome is not None
+    assert talk.failure == failure
 
 
 @pytest.mark.parametrize("code", ["421", "554"])
@@ -371,6 +439,78 @@ def test_a_reply_before_the_command_is_out_of_step(step: int, lmtp: bool) -> Non
     talk.hears(*["250 OK"] * 2)
     assert talk.is_over
     assert talk.outcome == {A: NO_REPLY}
+
+
+@pytest.mark.parametrize("lmtp", [False, True])
+@pytest.mark.parametrize("step", range(3))
+def test_421_before_the_command_is_heard_for_all(step: int, lmtp: bool) -> None:
+    talk = Talk("me.example", lmtp)
+    talk.deliver(Message("from@x", [A], DATA), hold=lmtp)
+    for reply in ["220 up.example", "250 up.example", "250 OK"][:step]:
+        talk.hears(reply)
+    talk.hears("250 OK", "421 bye")
+    assert talk.is_over
+    assert talk.outcome == {A: (421, b"bye")}
+
+
+def test_421_while_a_message_is_on_hold_is_heard_for_all() -> None:
+    talk = greeted(lmtp=True)
+    talk.deliver(Message("from@x", [A], DATA), hold=True)
+    talk.says()
+    talk.hears("250 OK")
+    talk.hears("250 OK")
+    talk.hears("421 bye")
+    assert (talk.outcome, talk.is_over) == ({A: (421, b"bye")}, True)
+    talk.go_on()
+    assert talk.says() == b""
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        ["220 up.example", "250 by the way"],
+        ["220 up.example", "421 bye"],
+        ["220 up.example", "nonsense"],
+        ["554 no", "250 by the way"],
+    ],
+    ids=repr,
+)
+def test_to_a_server_that_is_out_of_step_nothing_more_is_said(replies: Any) -> None:
+    talk = Talk("me.example")
+    assert talk.hears(*replies) == b""
+    assert talk.is_over
+
+
+@pytest.mark.parametrize("lines", [[], ["250 up.example"]], ids=repr)
+def test_a_server_that_says_421_before_there_is_a_message_is_heard(lines: Any) -> None:
+    talk = Talk("me.example")
+    talk.hears("220 up.example")
+    talk.hears(*lines, "421 too many")
+    assert (talk.fate, talk.is_over) == ((421, b"too many"), True)
+
+
+@pytest.mark.parametrize("said", ["nonsense", "250 OK", "421 another"])
+def test_why_a_server_does_not_want_to_talk_is_what_it_says_first(said: str) -> None:
+    talk = Talk("me.example")
+    talk.hears("554 go away", said)
+    assert talk.fate == (554, b"go away")
+
+
+def test_replies_after_421_are_not_looked_at() -> None:
+    """They may be those to what else has been sent."""
+    talk = begun("PIPELINING")
+    talk.says()
+    assert talk.hears("421 bye", "250 OK", "250 OK", "354 go on") == b""
+    assert talk.outcome == {A: (421, b"bye"), B: (421, b"bye")}
+    assert not talk.progress
+
+
+def test_only_a_complete_reply_is_a_sign_of_life() -> None:
+    talk = begun()
+    talk.says()
+    assert not talk.receive(b"250-O")
+    assert not talk.receive(b"K\r\n250 O")
+    assert talk.receive(b"K\r\n")
 
 
 def test_421_unasked_and_any_other_reply_unasked_end_the_session() -> None:
@@ -491,17 +631,29 @@ def test_a_message_of_any_size_is_sent_in_pieces_and_then_answered(size: int) ->
     assert not talk.is_over
 
 
-def test_what_the_socket_did_not_take_is_sent_again() -> None:
-    talk = sending(b"one\ntwo")
+@pytest.mark.parametrize(
+    ("data", "taken"),
+    [(b"one\ntwo", 3), (b"x" * (PIECE * 3), PIECE // 3)],
+    ids=["one piece", "several"],
+)
+def test_what_the_socket_did_not_take_is_sent_again(data: bytes, taken: int) -> None:
+    talk = sending(data)
     sent = b""
     while talk.unsent:
-        sent += talk.unsent[:3]
-        talk.sent(len(talk.unsent[:3]))
-    assert sent == b"one\r\ntwo\r\n.\r\n"
+        piece = talk.unsent[:taken]
+        sent += piece
+        talk.sent(len(piece))
+    assert sent == data.replace(b"\n", b"\r\n") + b"\r\n.\r\n"
 
 
 @pytest.mark.parametrize(
-    ("reply", "expected"), [("552 too big", (552, b"too big")), ("250 fine", NO_REPLY)]
+    ("reply", "expected"),
+    [
+        ("552 too big", (552, b"too big")),
+        ("400 later", (400, b"later")),
+        ("250 fine", NO_REPLY),
+        ("399 what?", NO_REPLY),
+    ],
 )
 @pytest.mark.parametrize("size", [10, PIECE * 4])
 def test_a_reply_before_the_end_of_the_message_ends_the_session(
@@ -513,6 +665,7 @@ def test_a_reply_before_the_end_of_the_message_ends_the_session(
     talk.receive(reply.encode() + b"\r\n")
     assert talk.outcome == {A: expected}
     assert talk.is_over
+    talk.sent(0)
     assert talk.says() == b""
 
 
@@ -522,6 +675,7 @@ def test_a_reply_before_the_end_of_the_message_ends_the_session(
 def test_parameters_of_mail_are_sent_as_far_as_needed_and_offered() -> None:
     for offered, mailfrom, data, more, expected in (
         ([], "from@x", b"\xff", True, b"<from@x>"),
+        (["SMTPUTF8"], "from@x", b"\xff", False, b"<from@x>"),
         (["8BITMIME"], "from@x", b"text", False, b"<from@x>"),
         (["8bitmime"], "from@x", b"\xff", False, b"<from@x> BODY=8BITMIME"),
         (["SIZE 1000"], "<>", b"a\nb", False, b"<> SIZE=6"),
@@ -531,6 +685,17 @@ def test_parameters_of_mail_are_sent_as_far_as_needed_and_offered() -> None:
         talk = greeted(*offered)
         talk.deliver(Message(mailfrom, [A], data, smtputf8=more))
         assert talk.says() == b"MAIL FROM:" + expected + b"\r\n"
+
+
+@pytest.mark.parametrize("more", [[], [B]], ids=["alone", "with another"])
+def test_smtputf8_is_asked_for_where_a_recipient_needs_it(more: Any) -> None:
+    talk = greeted("PIPELINING", "SMTPUTF8")
+    talk.deliver(Message("from@x", [*more, "zoë@x"], b""))
+    mail, *_, rcpt, data = talk.says().decode().splitlines()
+    assert (mail, rcpt) == ("MAIL FROM:<from@x> SMTPUTF8", "RCPT TO:<zoë@x>")
+    talk.hears(*["250 OK"] * (2 + len(more)), "354 go on")
+    talk.hears("250 taken")
+    assert set(talk.outcome.values()) == {(250, b"taken")}  # type: ignore[union-attr]
 
 
 def test_recipients_that_cannot_be_said_are_refused_and_never_sent() -> None:
@@ -672,16 +837,6 @@ def test_a_message_on_hold_waits_between_its_recipients_and_data() -> None:
         B: (250, b"taken"),
         "ü@x": NO_SMTPUTF8,
     }
-
-
-def test_a_message_on_hold_for_nobody_is_not_sent() -> None:
-    talk = greeted(lmtp=True)
-    talk.deliver(Message("from@x", [], DATA), hold=True)
-    talk.says()
-    talk.hears("250 OK")
-    talk.go_on()
-    assert talk.outcome == {}
-    assert talk.says() == b""
 
 
 def test_a_connection_lost_while_the_message_is_on_hold() -> None:

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from smtpd_compat._relays._replies import (
+    BAD_ADDRESS,
     NO_REPLY,
+    NO_SMTPUTF8,
     ReplyReader,
     answer,
+    is_accepting,
     is_temporary,
 )
 
@@ -29,6 +32,9 @@ def test_nobody_refused_is_250() -> None:
         ((552, b"first\nsecond\nthird"), "552-first\r\n552-second\r\n552 third"),
         ((599, b""), "599 "),
         ((400, b"No"), "400 No"),
+        ((550, "  indented  "), "550   indented"),
+        (BAD_ADDRESS, "553 Error: address cannot be relayed"),
+        (NO_SMTPUTF8, "553 Error: next server does not offer SMTPUTF8"),
     ],
 )
 def test_all_refused_is_the_reply_of_the_next_server(
@@ -39,7 +45,19 @@ def test_all_refused_is_the_reply_of_the_next_server(
 
 
 @pytest.mark.parametrize(
-    "reply", [NO_REPLY, (250, b"OK"), (354, b"go on"), (700, b""), None, "no", 5, (1,)]
+    "reply",
+    [
+        NO_REPLY,
+        (250, b"OK"),
+        (354, b"go on"),
+        (399, b""),
+        (600, b""),
+        (700, b""),
+        None,
+        "no",
+        5,
+        (1,),
+    ],
 )
 def test_what_is_no_refusal_is_451(reply: Any) -> None:
     expected = "451 Error: next server is not available, try again later"
@@ -58,6 +76,34 @@ def test_all_refused_for_different_reasons_is_temporary_if_one_of_them_is() -> N
         "451-<b@x>: 452 full\r\n"
         "451 <c@x>: 451 Error: next server is not available, try again later"
     )
+
+
+def test_nobody_s_reply_is_the_one_that_smtplib_has() -> None:
+    """Methods that programs override return it, and get it."""
+    assert NO_REPLY == (-1, "ignore")
+
+
+def test_the_last_temporary_code_counts_as_one() -> None:
+    refused = {"a@x": (550, b"unknown"), "b@x": (499, b"later")}
+    said = answer(list(refused), refused)
+    assert said is not None and said.startswith("499-")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(199, False), (200, True), (299, True), (300, False)]
+)
+def test_a_reply_of_success_is_any_2xx(code: int, expected: bool) -> None:
+    assert is_accepting((code, b"")) is expected
+
+
+@pytest.mark.parametrize(("size", "lines"), [(500, 1), (501, 2), (1000, 2), (1001, 3)])
+def test_a_reply_s_line_has_room_for_500_characters(size: int, lines: int) -> None:
+    said = answer(["a@x"], {"a@x": (550, b"x" * size)})
+    assert said is not None
+    texts = [line[4:] for line in said.split("\r\n")]
+    assert "".join(texts) == "x" * size
+    assert [len(text) for text in texts[:-1]] == [500] * (lines - 1)
+    assert len(texts) == lines
 
 
 def test_all_refused_for_different_permanent_reasons_is_permanent() -> None:
@@ -128,6 +174,7 @@ def test_a_reply_is_ascii_in_short_lines_without_control_characters() -> None:
         (b"250-one\r\n250-\r\n250 three\r\n", [(250, b"one\n\nthree")]),
         (b"250-one\r\n550 two\r\n", [(550, b"one\ntwo")]),
         (b"220 \xff\x00  \r\n", [(220, b"\xff\x00")]),
+        (b"250 queued as 250 1\r\n", [(250, b"queued as 250 1")]),
     ],
     ids=repr,
 )
@@ -147,3 +194,34 @@ def test_after_what_is_no_reply_nothing_more_is_read(line: bytes) -> None:
     assert reader.feed(b"250 OK\r\n" + line + b"\r\n250 OK\r\n") == [(250, b"OK")]
     assert reader.is_broken
     assert reader.feed(b"250 OK\r\n") == reader.feed(b"") == []
+
+
+LIMIT = 1 << 16
+
+
+@pytest.mark.parametrize("is_second", [False, True])
+@pytest.mark.parametrize("is_too_long", [False, True])
+@pytest.mark.parametrize("first", [b"", b"250-one\r"], ids=["one line", "two lines"])
+def test_a_reply_may_have_65536_octets(
+    first: bytes, is_too_long: bool, is_second: bool
+) -> None:
+    """That is, without line feeds; one that is longer is cut, and the last."""
+    reader = ReplyReader()
+    if is_second:
+        assert reader.feed(b"250-\r\n250 one\r\n") == [(250, b"\none")]
+    last = b"250 " + b"x" * (LIMIT + is_too_long - len(first) - 4)
+    if first:
+        assert reader.feed(first + b"\n") == []
+    assert reader.feed(last) == ([(250, last[4:])] if len(last) > LIMIT else [])
+    if len(last) <= LIMIT:
+        [(code, _)] = reader.feed(b"\n")
+        assert code == 250
+    assert reader.is_broken is is_too_long
+
+
+def test_any_number_of_replies_may_be_read() -> None:
+    reader = ReplyReader()
+    said = b"250-" + b"x" * 1000 + b"\r\n250 OK\r\n"
+    for _ in range(2 * LIMIT // len(said)):
+        assert len(reader.feed(said)) == 1
+    assert not reader.is_broken

@@ -233,7 +233,7 @@ class _Conversation:
         ends = ["" if isinstance(reply, Cut) else "\r\n" for reply in said]
         if said:
             text = "".join(reply + end for reply, end in zip(said, ends))
-            self.conn.sendall(text.encode())
+            self.conn.sendall(text.encode("utf-8", "surrogateescape"))
         if RESET in replies:
             at_once = struct.pack("ii", 1, 0)
             self.conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
