@@ -46,10 +46,8 @@ def has_ended(sock: Any) -> bool:
             return bool(poll.poll(0))
         # Where something else is still unread, this cannot be seen.
         return bool(sock.recv(1, socket.MSG_PEEK) == b"")
-    except BlockingIOError:
-        return False
     except (OSError, ValueError, TypeError, AttributeError):
-        return False  # closed, or not a socket of the system's
+        return False  # nothing has come; or closed, or not a socket of the system's
 
 
 def family_and_type(localaddr: Any) -> tuple[int, int]:
