@@ -276,11 +276,12 @@ def _start(cls: Any, options: Options) -> Any:
             raise
         _fail(f"Cannot start {options.classname}: {error}")
     asyncore = smtpd_compat.asyncore
-    if not (isinstance(server, asyncore.dispatcher) or asyncore.socket_map):
+    is_server = isinstance(server, asyncore.dispatcher)
+    if not (is_server or asyncore.socket_map):
         _fail(f"{options.classname} is no server: calling it gave {server!r}")
     if options.enable_SMTPUTF8 and "enable_SMTPUTF8" in left_out:
         _fail(f"{options.classname} does not support SMTPUTF8.")
-    if "data_size_limit" in left_out:
+    if is_server and "data_size_limit" in left_out:
         server.data_size_limit = size_limit
     return server
 

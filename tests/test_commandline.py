@@ -6,11 +6,12 @@ import errno
 import io
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import smtpd_compat
-from smtpd_compat import _commandline
+from smtpd_compat import _commandline, _stopping, asyncore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,6 +174,179 @@ def test_the_loop_of_the_command_line_sees_an_assigned_DEBUGSTREAM() -> None:
     )
     assert done.stderr.startswith(b"Stop started at ")
     assert done.returncode == 0
+
+
+class Served(Exception):
+    """The command has come so far that it would serve."""
+
+
+def started(monkeypatch: pytest.MonkeyPatch, cls: Any, *arguments: str) -> Any:
+    """The server that the command makes of *cls*, and would serve."""
+
+    def serve(server: Any) -> None:
+        raise Served(server)
+
+    monkeypatch.setattr(_commandline, "_load", lambda name: cls)
+    monkeypatch.setattr(_stopping, "serve", serve)
+    monkeypatch.setattr(sys, "argv", ["program", "-n", *arguments, "127.0.0.1:0"])
+    with pytest.raises(Served) as caught:
+        _commandline.main()
+    return caught.value.args[0]
+
+
+class TwoArguments(smtpd_compat.SMTPServer):
+    def __init__(self, localaddr: Any, remoteaddr: Any) -> None:
+        super().__init__(localaddr, remoteaddr)
+
+
+class Plain(asyncore.dispatcher):
+    """A server without anything of ours."""
+
+    def __init__(self, localaddr: Any, remoteaddr: Any) -> None:
+        super().__init__()
+        self.create_socket()
+        self.bind(localaddr)
+        self.listen(1)
+
+
+@pytest.mark.parametrize("cls", [TwoArguments, smtpd_compat.SMTPServer, Plain])
+@pytest.mark.parametrize(
+    "arguments, limit",
+    [((), 33554432), (("-s", "1000"), 1000), (("-s", "0"), 0)],
+)
+@pytest.mark.usefixtures("heard")
+def test_the_size_limit_is_set_whether_or_not_the_class_takes_it(
+    cls: Any, arguments: tuple[str, ...], limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert started(monkeypatch, cls, *arguments).data_size_limit == limit
+
+
+@pytest.mark.usefixtures("heard")
+def test_limits_are_set_only_where_the_class_has_one_that_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Open(Plain):
+        idle_timeout = None
+        connection_limit = 0
+
+    server = started(monkeypatch, Open)
+    assert (server.idle_timeout, server.connection_limit) == (300.0, 0)
+    assert "recipient_limit" not in vars(server)
+
+
+@pytest.mark.usefixtures("heard")
+def test_a_function_may_make_the_server_and_return_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Any] = []
+
+    def make(localaddr: Any, remoteaddr: Any) -> None:
+        made.append(TwoArguments(localaddr, remoteaddr))
+
+    assert started(monkeypatch, make) is None
+    assert made[0] not in asyncore.socket_map.values()
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, OSError, LookupError])
+@pytest.mark.usefixtures("heard")
+def test_an_exception_of_a_class_of_ones_own_is_raised(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its author has to see where."""
+
+    class Mistaken(TwoArguments):
+        def __init__(self, localaddr: Any, remoteaddr: Any) -> None:
+            super().__init__(localaddr, remoteaddr)
+            raise error("a mistake")
+
+    with pytest.raises(error, match="a mistake"):
+        started(monkeypatch, Mistaken)
+    assert asyncore.socket_map == {}
+
+
+@pytest.mark.parametrize("host", ["a..b", "no such host", "\0"])
+def test_a_host_that_cannot_be_listened_on_is_a_message(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["program", "-n", "-c", "DebuggingServer", f"{host}:1"]
+    )
+    with pytest.raises(SystemExit) as exit:
+        _commandline.main()
+    assert exit.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"Cannot start DebuggingServer on {host}:1: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_without_output_the_server_is_started(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pythonw has none."""
+    monkeypatch.setattr(sys, name, None)
+    started(monkeypatch, smtpd_compat.SMTPServer)
+    assert getattr(sys, name) is None
+
+
+# Privileges
+
+
+def becomes_nobody(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> list[Any]:
+    """Start the command as root would; what the system is told."""
+    told: list[Any] = []
+    for name in ("setgroups", "setgid", "setuid"):
+        functions.setdefault(name, lambda what, name=name: told.append((name, what)))
+    monkeypatch.setattr(smtpd_compat, "os", SimpleNamespace(**functions))
+    monkeypatch.setattr(_stopping, "serve", lambda server: told.append("serves"))
+    monkeypatch.setattr(
+        sys, "argv", ["program", "-c", "DebuggingServer", "127.0.0.1:0"]
+    )
+    _commandline.main()
+    return told
+
+
+def test_root_is_given_up_for_good_before_the_server_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pwd = pytest.importorskip("pwd")
+    nobody = SimpleNamespace(pw_uid=7, pw_gid=8)
+    monkeypatch.setattr(pwd, "getpwnam", {"nobody": nobody}.__getitem__)
+    assert becomes_nobody(monkeypatch) == [
+        ("setgroups", []),
+        ("setgid", 8),
+        ("setuid", 7),
+        "serves",
+    ]
+
+
+def refuses(what: Any) -> None:
+    raise PermissionError(errno.EPERM, "not permitted")
+
+
+@pytest.mark.parametrize("step", ["setgroups", "setgid", "setuid", "no nobody"])
+def test_a_user_that_nobody_can_become_is_a_message(
+    step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pwd = pytest.importorskip("pwd")
+    if step == "no nobody":
+        monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
+    with pytest.raises(SystemExit) as exit:
+        becomes_nobody(monkeypatch, **{step: refuses})
+    assert exit.value.code == 1
+    said = 'Cannot setuid "nobody"; try running with -n option.\n'
+    assert capsys.readouterr().err == said
+
+
+def test_a_system_without_users_is_a_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pwd", None)
+    with pytest.raises(SystemExit) as exit:
+        becomes_nobody(monkeypatch)
+    assert exit.value.code == 1
+    said = 'Cannot import module "pwd"; try running with -n option.\n'
+    assert capsys.readouterr().err == said
 
 
 # Output that nobody can take
