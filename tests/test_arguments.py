@@ -59,6 +59,10 @@ class Two:
     "target, given",
     [
         (lambda a, b: seen(a, b), ((1, 2), {})),
+        (lambda size, extra: seen(size, extra), ((1, 2), {})),
+        (lambda x=0, y=0: seen(x, y), ((1, 2), {})),
+        (lambda x, y, z, size=0: seen(x, y, z, size=size), ((1, 2, 3), {"size": 0})),
+        (lambda x, y, *, a=0: seen(x, y, a=a), ((1, 2), {"a": 0})),
         (lambda x, y, z: seen(x, y, z), ((1, 2, 3), {})),
         (lambda x, y, z=0: seen(x, y, z), ((1, 2, 0), {})),
         (lambda x, y, z=0, size=0: seen(x, y, z, size=size), ((1, 2, 0), {"size": 3})),
@@ -102,14 +106,32 @@ def test_a_class_is_called_as_its_constructor_takes_it() -> None:
     assert arguments.advised == [Two]
 
 
+class Unknown:
+    """Something of which `inspect` cannot tell what it takes."""
+
+    __signature__ = "none"
+
+    def __call__(self, *args: Any) -> None: ...
+
+
 def test_what_nobody_can_tell_of_is_called_as_today() -> None:
-    class Unknown:
-        __signature__ = "none"
-
-        def __call__(self, *args: Any) -> None: ...
-
     arguments = Told()
     assert arguments.plan(Unknown()) is arguments.current
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        lambda a, b, size, extra, more: None,
+        lambda a, b, c, d, e, f: None,
+        lambda a, b, *, more: None,
+    ],
+)
+def test_what_needs_more_than_is_given_today_says_so(target: Any) -> None:
+    arguments = Told()
+    with pytest.raises(TypeError, match="missing"):
+        arguments.call(target)
+    assert arguments.advised == [target]
 
 
 def test_a_plan_tells_what_it_leaves_out() -> None:
@@ -256,6 +278,18 @@ def test_a_type_error_of_other_things_is_no_refusal() -> None:
     assert refuser_of(opaque(measures), "measures") is None
 
 
+def test_a_function_with_a_mistake_in_a_call_of_its_own_wraps_nothing() -> None:
+    def helper(a: Any) -> None: ...
+
+    def audit(a: Any) -> None:
+        helper(a, "too much")  # type: ignore[call-arg]
+
+    def target(*args: Any, **kwargs: Any) -> None:
+        audit(args[0])
+
+    assert refuser_of(target, "process_message") is None
+
+
 @pytest.mark.parametrize(
     "target, expected",
     [
@@ -264,6 +298,7 @@ def test_a_type_error_of_other_things_is_no_refusal() -> None:
         (lambda *args: None, True),
         (functools.partial(lambda a, b, c: None, 1), True),
         (type, True),  # of which inspect cannot tell
+        (Unknown(), True),
     ],
 )
 def test_accepts_tells_whether_a_call_would_be_refused(
