@@ -117,15 +117,14 @@ class Arguments:
         for index, parameter in enumerate(parameters):
             kind = parameter.kind
             positional = kind < parameter.KEYWORD_ONLY and len(by_position) == index
-            taken = {*by_position, *by_name.values()}
             if kind is parameter.VAR_POSITIONAL:
                 if positional:
                     by_position += self._by_position[index:]
             elif kind is parameter.VAR_KEYWORD:
-                by_name.update((n, n) for n in self._names if n not in taken)
+                by_name.update((n, n) for n in self._names if n not in by_position)
             else:
                 name = self._argument_for(parameter, index)
-                if name is None or name in taken:
+                if name is None or name in by_position:
                     continue
                 if positional:
                     by_position.append(name)
