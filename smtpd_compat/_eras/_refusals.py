@@ -53,16 +53,15 @@ def refuses_call(error: TypeError) -> str | None:
 def is_of_other_kind(error: BaseException, kind: type) -> bool:
     """Whether *error* says that something of *kind* is used as the other kind is.
 
+    :param error: a TypeError or an AttributeError.
     :param kind: `bytes` or `str`.
     """
     if isinstance(error, TypeError):
         return _MIXED.search(str(error)) is not None
-    if not isinstance(error, AttributeError):
-        return False
     lacks = _LACKS.search(str(error))
     if lacks is None:
         return False
-    owners = (str, "str") if kind is str else (bytes, "bytes", "int")
+    owners = ("str",) if kind is str else ("bytes", "int")
     other = bytes if kind is str else str
     return lacks[1] in owners and hasattr(other, lacks[2])
 
@@ -94,7 +93,7 @@ def blames(
         if _module(frame).partition(".")[0] == not_through:
             return False
         is_own = _module(frame) in modules
-        if is_own or was_own or not is_about_it:
+        if was_own or not is_about_it:
             is_about_it = is_own or _was_called_with(frame, given)
         was_own = is_own
     return is_about_it
