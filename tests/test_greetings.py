@@ -340,6 +340,23 @@ def test_eight_bit_mail_is_not_asked_for_where_the_handler_gets_text(
                 assert client.say(b"caf\xc3\xa9 \xff\r\n.") == b"250 OK\r\n"
 
 
+def test_eight_bit_mail_is_asked_for_where_a_method_takes_bytes() -> None:
+    class Old(smtpd_compat.SMTPServer):
+        def process_message(self, p: Any, m: Any, r: Any, data: Any) -> None:  # type: ignore[override]
+            data.encode("utf-8", "surrogateescape")
+
+    class Today(smtpd_compat.SMTPServer):
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            args[3].decode("latin-1")
+
+    for cls, offered in ((Old, False), (Today, True)):
+        with serving_with(smtpd_compat.SMTPChannel, cls) as server:
+            for _ in range(2):
+                with connected(server) as client:
+                    assert (b"8BITMIME" in client.say(b"EHLO me")) == offered
+                    assert deliver(client) == b"250 OK\r\n"
+
+
 # send
 
 

@@ -207,47 +207,87 @@ def library(code: str) -> Any:
 
 
 AUDIT = """
+kept = []
+
 def audit(what, **more):
+    mail = kept and kept[0]
+    return keep(what)
+
+def plain(what):
+    mail = kept[0]
     return keep(what)
 
 def keep(what):
     return b"octets" + "text"
+
+def by_name(*, first, what):
+    return b"octets" + "text"
+
+def late():
+    return again()
+
+def again():
+    return keep(kept[0])
 """
 
+MAIL = b"Subject: caf\xc3\xa9\n\ntext utf-8"
 
-@pytest.mark.parametrize("what", [5, "ann@example.com", None, [1, "x"], b"ping"])
+#: It holds itself, as objects of a parser do that know their parents.
+ROUND: list[Any] = []
+ROUND.append(ROUND)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        *((5, MAIL), ("ann@example.com", MAIL), (None, MAIL), ([1, "x"], MAIL)),
+        *((b"ping", MAIL), (b"", MAIL), ("", MAIL), ("utf-8", MAIL), (ROUND, MAIL)),
+        *(("To: you\n\nother text", MAIL), ({"charset": "utf-8"}, MAIL)),
+        *((b"ping", b""), ("ping", b"")),
+    ],
+)
 @pytest.mark.parametrize("keywords", [True, False])
 def test_error_of_somebody_elses_code_called_with_something_else(
-    what: Any, keywords: bool
+    what: Any, message: bytes, keywords: bool
 ) -> None:
     calls: list[Any] = []
+    audits = library(AUDIT)
 
     def handler(p: Any, m: Any, r: Any, data: Any, **kwargs: Any) -> None:
         calls.append(data)
-        library(AUDIT).audit(what)
+        audits.kept.append(data)
+        (audits.audit if kwargs else audits.plain)(what)
 
     def four(p: Any, m: Any, r: Any, data: Any) -> None:
         handler(p, m, r, data)
 
     for _ in range(2):
         with pytest.raises(TypeError):
-            give(handler if keywords else four, times=1)
-    assert calls == [DATA if keywords else TEXT] * 2
+            give(handler if keywords else four, times=1, data=message)
+    assert calls == [message if keywords else message.decode()] * 2
 
 
 @pytest.mark.parametrize(
     "what",
     [
         lambda data: data,
-        lambda data: data[:4],
+        lambda data: data[:4] if isinstance(data, bytes) else data,
         lambda data: data.upper(),
         lambda data: {"mail": [data]},
-        lambda data: b"Received: x\n" + data,
-        lambda data: data.replace(b"\xff", b"x").splitlines(),
+        lambda data: {"mail": {"lines": (data,)}},
+        lambda data: {data},
+        lambda data: frozenset([data]),
+        lambda data: data[:9] + data,
+        lambda data: [5, data[:11] + data],
+        lambda data: data.splitlines(),
     ],
 )
-def test_error_of_somebody_elses_code_called_with_the_message(what: Any) -> None:
+@pytest.mark.parametrize("keywords", [True, False])
+def test_error_of_somebody_elses_code_called_with_the_message(
+    what: Any, keywords: bool
+) -> None:
     calls: list[Any] = []
+    wanted = str if keywords else bytes
     keeps = library(
         "def audit(what):\n    return keep()\n"
         "def keep():\n    return b'octets' + 'text'\n"
@@ -255,11 +295,51 @@ def test_error_of_somebody_elses_code_called_with_the_message(what: Any) -> None
 
     def handler(p: Any, m: Any, r: Any, data: Any, **kwargs: Any) -> None:
         calls.append(data)
-        if isinstance(data, bytes):
+        if not isinstance(data, wanted):
             keeps.audit(what(data))
 
-    give(handler, times=1, data=b"Subject: x\n\n" + DATA)
-    assert [type(data) for data in calls] == [bytes, str]
+    def four(p: Any, m: Any, r: Any, data: Any) -> None:
+        handler(p, m, r, data)
+
+    give(handler if keywords else four, times=1, data=b"Subject: x\n\n" + DATA)
+    assert [type(data) for data in calls] == [*{bytes, str} - {wanted}, wanted]
+
+
+def test_error_of_somebody_elses_code_called_with_an_empty_message() -> None:
+    calls: list[Any] = []
+
+    def handler(p: Any, m: Any, r: Any, data: Any, **kwargs: Any) -> None:
+        calls.append(data)
+        if isinstance(data, bytes):
+            library(AUDIT).audit(data)
+
+    give(handler, times=1, data=b"")
+    assert calls == [b"", ""]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda audits, data: audits.by_name(first=1, what=data),
+        lambda audits, data: audits.audit(1, more=data),
+        lambda audits, data: audits.late(),
+    ],
+    ids=["by name", "among keywords", "by what it has kept"],
+)
+def test_error_of_somebody_elses_code_that_was_given_the_message_somehow(
+    what: Any,
+) -> None:
+    calls: list[Any] = []
+    audits = library(AUDIT)
+
+    def handler(p: Any, m: Any, r: Any, data: Any, **kwargs: Any) -> None:
+        calls.append(data)
+        audits.kept.append(data)
+        if isinstance(data, bytes):
+            what(audits, data)
+
+    give(handler, times=1)
+    assert calls == [DATA, TEXT]
 
 
 def test_mistake_that_neither_kind_mends_is_tried_once() -> None:
@@ -275,16 +355,37 @@ def test_mistake_that_neither_kind_mends_is_tried_once() -> None:
     assert calls == [DATA, TEXT, DATA]
 
 
-def test_failure_that_comes_after_the_other_kind_was_taken_is_raised() -> None:
+def test_mistake_of_its_own_with_either_kind_is_the_first_ones() -> None:
     calls: list[Any] = []
 
     def handler(p: Any, m: Any, r: Any, data: Any, **kwargs: Any) -> None:
         calls.append(data)
         data.split("\n")
-        raise OSError(28, "no space")
+        data.decode()
 
     for _ in range(2):
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(TypeError) as caught:
+            give(handler, times=1)
+        assert caught.value.__cause__ is None
+    assert calls == [DATA, TEXT, DATA]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "no space"), TypeError("no space"), AttributeError("no space")],
+)
+def test_failure_that_comes_after_the_other_kind_was_taken_is_raised(
+    error: Exception,
+) -> None:
+    calls: list[Any] = []
+
+    def handler(p: Any, m: Any, r: Any, data: Any, **kwargs: Any) -> None:
+        calls.append(data)
+        data.split("\n")
+        raise error
+
+    for _ in range(2):
+        with pytest.raises(type(error), match="no space"):
             give(handler, times=1)
     assert calls == [DATA, TEXT, TEXT]
 

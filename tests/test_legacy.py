@@ -89,6 +89,11 @@ def test_handler_that_names_only_mail_options_gets_them_and_bytes() -> None:
 
     assert give(handler) == (DATA, OPTIONS["mail_options"])
 
+    def by_keyword(p: Any, m: Any, r: Any, data: Any, *, mail_options: Any) -> Any:
+        return data, mail_options
+
+    assert give(by_keyword) == (DATA, OPTIONS["mail_options"])
+
 
 def test_positional_only_options_are_given_by_position() -> None:
     def handler(
@@ -176,6 +181,40 @@ def test_a_handler_that_says_what_it_takes_is_never_called_twice() -> None:
         start_data(client)
         assert client.say(b"x\r\n.").startswith(b"451 ")
     assert called == [b"x"]
+
+
+def test_a_handler_that_hands_on_too_much_is_called_once() -> None:
+    calls: list[Any] = []
+
+    def new(p: Any, m: Any, r: Any, data: Any, **kwargs: Any) -> None: ...
+
+    def handler(*args: Any, **kwargs: Any) -> None:
+        calls.append(args[3])
+        new(*args, "too much", **kwargs)  # type: ignore[call-arg]
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match="takes 4 positional arguments but 5"):
+            give(handler)
+    assert calls == [DATA, DATA]
+
+
+def test_a_handler_may_hand_on_to_handlers_of_several_eras() -> None:
+    class Old:
+        def process_message(self, peer: Any, sender: Any, to: Any, data: Any) -> Any:
+            return seen(peer, sender, to, data)
+
+    class HandsOn(Old):
+        hand_on: Any = None
+
+        def process_message(self, *args: Any, **kwargs: Any) -> Any:
+            return (self.hand_on or super().process_message)(*args, **kwargs)
+
+    server = HandsOn()
+    server.hand_on = seen
+    assert give(server.process_message) == NEW
+    server.hand_on = None
+    (*envelope, _), options = give(server.process_message)
+    assert (tuple(envelope), options) == (ENVELOPE, {})
 
 
 @pytest.mark.parametrize("name", ["four", "anything", "process_message"])
@@ -341,6 +380,19 @@ class OwnNew(Three):
         return super().__new__(cls)
 
 
+class Made(Channel):
+    def __new__(cls, server: Any, conn: Any, addr: Any) -> Any:
+        return super().__new__(cls)
+
+
+class HandsOnToNew(Made):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.given(*args, **kwargs)
+
+
 LESS = {
     Three: ((), {}, [*SETTINGS]),
     OtherNames: ((), {}, [*SETTINGS]),
@@ -362,6 +414,7 @@ LESS = {
     DecoratedInit: ((), {}, [*SETTINGS]),
     PoliteInit: ((), {}, [*SETTINGS]),
     OwnNew: ((), {}, [*SETTINGS]),
+    HandsOnToNew: ((), {}, [*SETTINGS]),
 }
 
 
@@ -493,6 +546,7 @@ def make_server(cls: Any) -> Any:
     ("cls", "given", "left_out"),
     [
         (lambda a, r: (a, r), (1, 2), {"data_size_limit", "enable_SMTPUTF8"}),
+        (lambda a, r=0: (a, r), (1, 2), {"data_size_limit", "enable_SMTPUTF8"}),
         (lambda a, r, size: (a, r, size), (1, 2, 3), {"enable_SMTPUTF8"}),
         (
             lambda a, r, log=0: (a, r, log),

@@ -51,8 +51,18 @@ def test_another_mistake_says_nothing_of_bytes(mistake: Any) -> None:
     assert not is_of_other_kind(caught.value, bytes)
 
 
-def test_another_exception_says_nothing_of_bytes() -> None:
-    assert not is_of_other_kind(ValueError("bytes"), bytes)
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda: (5).decode(),  # type: ignore[attr-defined]
+        lambda: b"bytes".encode(),  # type: ignore[attr-defined]
+        lambda: "text".nothing(),  # type: ignore[attr-defined]
+    ],
+)
+def test_another_mistake_says_nothing_of_text(mistake: Any) -> None:
+    with pytest.raises(AttributeError) as caught:
+        mistake()
+    assert not is_of_other_kind(caught.value, str)
 
 
 class Handlers:

@@ -46,6 +46,7 @@ def test_what_is_no_reply_is_named_with_the_handler_that_returned_it(
 ) -> None:
     assert reply_to_a_message(cls, returned=returned)[0] == 451
     said = capsys.readouterr().out
+    assert "(<class 'TypeError'>:" in said
     assert f"{cls.__name__}.process_message returned {returned!r};" in said
     assert "return None, for '250 OK', or a reply as str" in said
     assert said.count("\n") == 1

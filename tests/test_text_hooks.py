@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import types
 
@@ -390,6 +391,26 @@ def test_collector_that_looks_at_what_it_gets_by_a_function() -> None:
             super().collect_incoming_data(data)
 
     assert conversation(Channel) == [b"Subject: x"] * 2
+
+
+def test_collector_that_is_written_in_c() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.heard = io.StringIO()
+            self.collect_incoming_data = self.heard.write  # type: ignore[method-assign,assignment]
+
+        def found_terminator(self) -> None:
+            line = self.heard.getvalue()
+            self.heard.seek(0)
+            self.heard.truncate()
+            self.push("250 " + line)
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"hello") == b"250 hello\r\n"
+                assert client.say(b"again") == b"250 again\r\n"
 
 
 def test_error_of_somebody_elses_code_that_a_hook_calls_with_something_else() -> None:
