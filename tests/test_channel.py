@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from unittest import mock
 
@@ -168,6 +169,28 @@ def test_received_lines_stay_empty_while_a_message_arrives() -> None:
         channel.close()
 
 
+@pytest.mark.parametrize("traced", [[True, False], [False, True]])
+@pytest.mark.parametrize("settings", [{}, {"decode_data": True}])
+def test_a_message_is_whole_though_the_debug_stream_comes_or_goes_in_it(
+    traced: list[bool], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = {True: io.StringIO(), False: smtpd_compat.DEBUGSTREAM}
+    with on_stage(Server, **settings) as stage, stage.connect() as client:
+        for line in (b"HELO x", *TRANSACTION, b"DATA"):
+            stage.say(client, line)
+        (channel,) = stage.channels
+        for is_traced, part in zip(traced, (b"one\r\n..two", b"three\r\n\xc3")):
+            monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", streams[is_traced])
+            before = channel.num_bytes
+            client.send(part)
+            stage.until(lambda: channel.num_bytes > before)  # noqa: B023
+        client.send(b"\xa9four\r\n.\r\n")
+        assert stage.hear(client) == OK
+        (message,) = stage.server.messages
+    text = "one\n.twothree\n\xe9four"
+    assert message.data == (text if settings else text.encode())
+
+
 def test_the_last_message_is_not_kept_while_the_next_one_arrives() -> None:
     with on_stage(Server) as stage, stage.connect() as client:
         client.send(b"HELO x\r\n" + MESSAGE)
@@ -286,6 +309,8 @@ def test_data_that_never_ends_costs_no_more_than_the_limit(
                 pass
             stage.turn(timeout=0.01)
             assert kept_octets(channel) <= 100_000 + 2 * channel.ac_in_buffer_size
+        # What cannot be taken any more is not kept either.
+        assert kept_octets(channel) < len(fill) + 5
         client.socket.settimeout(20)
         client.send(b"x\r\n.\r\n")
         assert stage.hear(client) == TOO_MUCH

@@ -197,11 +197,13 @@ def test_greeting_that_is_refused_in_the_end_does_not_count(base: Any) -> None:
         assert client.say(b"MAIL FROM:<a@b.c>") == b"503 Error: send HELO first\r\n"
 
 
-def test_greeting_after_one_that_was_forgotten_counts_again() -> None:
+@pytest.mark.parametrize("forgets_ehlo", [False, True])
+def test_greeting_after_one_that_was_forgotten_counts_again(forgets_ehlo: bool) -> None:
     class Forgets(Greets, Dispatches):  # type: ignore[misc]
         def smtp_XFORGET(self, arg: Any) -> None:
             self.seen_greeting = ""
-            self.extended_smtp = False
+            if forgets_ehlo:
+                self.extended_smtp = False
             self.push("250 who?")
 
     with serving_with(Forgets) as server, connected(server) as client:
@@ -209,6 +211,59 @@ def test_greeting_after_one_that_was_forgotten_counts_again() -> None:
         assert client.say(b"XFORGET") == b"250 who?\r\n"
         assert client.say(b"MAIL FROM:<a@b.c>") == b"503 Error: send HELO first\r\n"
         client.say(b"EHLO me")
+        assert client.say(b"MAIL FROM:<a@b.c>") == b"250 OK\r\n"
+
+
+@pytest.mark.parametrize("verb", ["HELO", "EHLO", "LHLO"])
+@pytest.mark.parametrize("base", [smtpd_compat.SMTPChannel, Dispatches])
+def test_greeting_that_asks_for_no_name_is_noted_by_its_verb(
+    base: Any, verb: str
+) -> None:
+    def greet(self: Any, arg: Any) -> None:
+        self.push("250 hello")
+
+    def xname(self: Any, arg: Any) -> None:
+        self.push("250 " + self.seen_greeting)
+
+    names = {"smtp_" + verb: greet, "smtp_XNAME": xname}
+    with serving_with(type("Greeter", (base,), names)) as server:
+        with connected(server) as client:
+            assert client.say(verb.encode()) == b"250 hello\r\n"
+            assert client.say(b"XNAME") == b"250 " + verb.encode() + b"\r\n"
+            assert client.say(b"MAIL FROM:<a@b.c>") == b"250 OK\r\n"
+
+
+def test_greeting_that_says_nothing_has_not_accepted() -> None:
+    """Though another command of the same line has."""
+
+    class Silent(smtpd_compat.SMTPChannel):
+        def smtp_EHLO(self, arg: Any) -> None:
+            pass
+
+        def found_terminator(self) -> None:
+            if self.received_lines == [b"XBOTH"]:
+                self.received_lines = [b"NOOP"]
+                super().found_terminator()
+                self.received_lines = [b"EHLO me"]
+            super().found_terminator()
+
+    with serving_with(Silent) as server, connected(server) as client:
+        assert client.say(b"XBOTH") == b"250 OK\r\n"
+        assert client.say(b"MAIL FROM:<a@b.c>") == b"503 Error: send HELO first\r\n"
+
+
+def test_greeting_that_is_assigned_after_the_banner_counts() -> None:
+    class Assigns(Dispatches):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+            def greet(arg: Any) -> None:
+                self.push("250 hello")
+
+            self.smtp_EHLO = greet  # type: ignore[method-assign]
+
+    with serving_with(Assigns) as server, connected(server) as client:
+        assert client.say(b"EHLO me") == b"250 hello\r\n"
         assert client.say(b"MAIL FROM:<a@b.c>") == b"250 OK\r\n"
 
 

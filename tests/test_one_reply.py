@@ -203,6 +203,25 @@ def test_a_handle_read_of_ones_own_that_fails_is_answered_after_the_banner() -> 
         assert client.replies(2) == [FAILED, OK]
 
 
+def test_who_has_closed_and_fails_is_told_nothing_more() -> None:
+    said: list[Any] = []
+
+    class Closes(Channel):
+        def push(self, msg: Any) -> None:
+            said.append(msg)
+            super().push(msg)
+
+        def smtp_XCLOSE(self, arg: Any) -> None:
+            self.close()
+            raise Full
+
+    with serving(with_channel(Closes)) as server, connected(server) as client:
+        said.clear()
+        client.send(b"XCLOSE\r\nNOOP\r\n")
+        assert client.rest() == b""
+    assert (said, len(server.errors)) == ([], 1)
+
+
 def test_smtplib_is_told_of_no_failure_for_a_message_that_was_taken() -> None:
     with serving(with_channel(AfterTheMessage)) as server:
         with smtplib.SMTP(*address(server), timeout=PATIENCE) as client:
@@ -345,6 +364,28 @@ def test_where_a_failing_hook_has_replied_the_answer_is_no_second_reply(
         is_asked = issubclass(channel, Replies) and isinstance(answer, Full)
         assert stage.rest(client) == (heard if is_asked else FAREWELL)
         assert len(stage.server.messages) == 1
+
+
+class BeginsTheReply(Channel):
+    """Its hook begins the reply to a message, which the handler ends."""
+
+    def found_terminator(self) -> None:
+        if self.smtp_state == self.DATA:
+            self.push("250-thank you")
+        super().found_terminator()
+
+
+@pytest.mark.parametrize("server", [Server, Waits, AnswersAtOnce])
+@LOOPS
+def test_a_hook_may_begin_the_reply_to_a_message(server: Any, loop: Any) -> None:
+    with serving(with_channel(BeginsTheReply, server), loop=loop) as running:
+        if server is Waits:
+            running.may_end.set()
+        with connected(running) as client:
+            client.say(b"HELO x")
+            client.send(MESSAGE + b"NOOP\r\n")
+            heard = client.replies(5)
+    assert heard == [OK, OK, GO_ON, b"250-thank you\r\n" + OK, OK]
 
 
 @LOOPS
