@@ -271,8 +271,7 @@ class Session(Stream):
 
     def _answered(self, channel: SMTPChannel, outcome: Callable[[], Any]) -> None:
         """On the loop's thread: who had the message has the reply, or the exception."""
-        is_closed = self.is_finished and not channel.connected
-        if self.hold is WORKER and not is_closed:
+        if channel.connected:  # else what was raised would be kept
             self.hold_for(channel, partial(self._read_on, channel, outcome))
 
     def _read_on(self, channel: SMTPChannel, outcome: Callable[[], Any]) -> None:
@@ -297,7 +296,6 @@ class Session(Stream):
         if self.is_collecting or answered:
             # In the middle of a line or of a message, what follows is no command; and
             # a command that has its reply must not get another one.
-            self.is_collecting = False
             if not self.last_pushed:
                 channel.push("421 Error: local error in processing, closing connection")
             channel.close_when_done()
