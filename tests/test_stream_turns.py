@@ -12,7 +12,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import asynchat, asyncore
-from tests.support.clock import later
+from tests.support.clock import later, tell
 from tests.support.conversing import MESSAGE, OK, TRANSACTION, start_data
 from tests.support.keeping import Channel, Server, kept_octets
 from tests.support.serving import address, serving
@@ -790,6 +790,39 @@ def test_a_silent_client_is_told_421_and_left(
         assert stage.rest(client) == FAREWELL
         assert stage.channels == []
         assert (stage.server.errors, stage.server.messages) == ([], [])
+
+
+@LOOPS
+def test_a_silent_client_is_left_when_its_time_is_over_and_not_before(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    tell(monkeypatch, lambda: now)
+    with on_stage(Patient, loop=loop) as stage, stage.connect() as client:
+        assert stage.say(client, b"NOOP") == OK
+        for now in (1299.0, 1300.0):
+            assert not client.has_input()
+            stage.turn(3)
+        assert stage.rest(client) == FAREWELL
+
+
+@LOOPS
+def test_a_client_that_quits_and_takes_no_replies_is_closed(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_stage(Patient, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.send(b"HELP\r\n" * 10_000 + b"QUIT\r\n")
+        stage.until(lambda: channel._smtpd.is_finished)
+        stage.turn(3)
+        later(monkeypatch, 299)
+        stage.turn(3)
+        assert stage.channels == [channel]
+        later(monkeypatch, 302)
+        stage.turn(3)
+        assert stage.channels == []
 
 
 @LOOPS
