@@ -796,11 +796,11 @@ def test_a_silent_client_is_told_421_and_left(
 def test_a_silent_client_is_left_when_its_time_is_over_and_not_before(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 1000.0
-    tell(monkeypatch, lambda: now)
+    now = [1000.0]
+    tell(monkeypatch, lambda: now[0])
     with on_stage(Patient, loop=loop) as stage, stage.connect() as client:
         assert stage.say(client, b"NOOP") == OK
-        for now in (1299.0, 1300.0):
+        for now[0] in (1299.0, 1300.0):
             assert not client.has_input()
             stage.turn(3)
         assert stage.rest(client) == FAREWELL
