@@ -188,6 +188,13 @@ def test_a_channel_that_sets_nothing_has_what_init_would_have_set() -> None:
     assert (channel.enable_SMTPUTF8, channel.require_SMTPUTF8) == (False, False)
 
 
+def test_a_line_is_read_by_its_old_name_before_anything_is_set_up() -> None:
+    channel: Any = smtpd_compat.SMTPChannel.__new__(smtpd_compat.SMTPChannel)
+    channel._SMTPChannel__line = lines = [b"its own"]
+    assert channel._SMTPChannel__line is lines
+    assert lines == [b"its own"]
+
+
 # Names that somebody else has
 
 

@@ -44,6 +44,10 @@ class Logs(Channel):
 
     asks = False
 
+    def collect_incoming_data(self, data: Any) -> None:
+        assert type(data) is bytes
+        super().collect_incoming_data(data)
+
     def smtp_AUTH(self, arg: Any) -> None:
         self.asks = True
         self.push("334 name")
@@ -100,11 +104,16 @@ def test_hook_that_takes_lines_away_before_it_joins_them_gets_them_again() -> No
         assert client.say(b"\xc3\x89") == b"250 \\xe9\r\n"
 
 
-@pytest.mark.parametrize("kept", [[], [1, None], ["text"], [b"octets", "text"], [[]]])
-def test_hook_that_takes_a_line_for_text_may_keep_lists_of_anything(kept: Any) -> None:
+@pytest.mark.parametrize(
+    "kept", [[], [1, None], ["text"], [b"octets", "text"], [[]], b"", b"octets", {}]
+)
+def test_hook_that_takes_a_line_for_text_may_keep_anything(kept: Any) -> None:
     class Channel(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.counts = kept[:] if isinstance(kept, list) else kept
+
         def found_terminator(self) -> None:
-            self.counts = list(kept)
             line = "".join(self.received_lines)
             self.received_lines = []
             self.push(f"250 {line} {self.counts}")
@@ -226,7 +235,58 @@ def test_hook_assigned_on_a_channel_gets_text_if_it_takes_lines_for_it() -> None
         assert client.say(b"WORLD") == b"250 WORLD\r\n"
 
 
+def test_what_a_hook_of_one_channel_takes_is_not_what_its_class_takes() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        channels = 0
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+            def found_terminator() -> None:
+                self.push("250 " + "".join(self.received_lines))
+                self.received_lines = []
+
+            if not Channel.channels:
+                self.found_terminator = found_terminator  # type: ignore[method-assign]
+            Channel.channels += 1
+
+        def found_terminator(self) -> None:
+            self.push("250 " + b"".join(self.received_lines).decode("ascii"))
+            self.received_lines = []
+
+    with serving_with(Channel) as server:
+        for _ in range(3):
+            with connected(server) as client:
+                assert client.say(b"HELLO") == b"250 HELLO\r\n"
+
+
 # Failures that are no reason to give text
+
+
+class Threaded(KeepsData):
+    worker_threads = 1
+
+    def process_message(self, *args: Any, **kwargs: Any) -> None:
+        super().process_message(*args, **kwargs)
+
+
+def test_hook_that_hands_a_message_over_and_then_fails_on_bytes_is_not_run_again() -> (
+    None
+):
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            lines = self.received_lines
+            is_message = self.smtp_state == self.DATA
+            super().found_terminator()
+            if is_message:
+                self.last = "".join(lines)
+
+    with serving_with(Channel, Threaded) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"HELO me").startswith(b"250 ")
+                assert deliver(client) == b"250 OK\r\n"
+    assert server.messages == [b"Subject: x"] * 2
 
 
 def test_hook_that_answers_and_then_fails_on_bytes_is_not_run_again() -> None:
@@ -383,11 +443,13 @@ def test_hook_that_calls_a_command_of_its_own_with_a_line() -> None:
         assert client.say(b"XSAY again") == b"250 again\r\n"
 
 
-def test_collector_that_looks_at_what_it_gets_by_a_function() -> None:
+@pytest.mark.parametrize(
+    "look", [lambda data: re.match("HELO", data), lambda data: data.encode("utf-8")]
+)
+def test_collector_that_looks_at_what_it_gets_by_a_function(look: Any) -> None:
     class Channel(smtpd_compat.SMTPChannel):
         def collect_incoming_data(self, data: Any) -> None:
-            re.match("HELO", data)
-            data.encode("utf-8")
+            look(data)
             super().collect_incoming_data(data)
 
     assert conversation(Channel) == [b"Subject: x"] * 2
@@ -525,6 +587,19 @@ def test_hook_that_reads_a_line_by_its_old_name_and_knows_that_it_is_bytes() -> 
     assert kinds == [str] + [bytes] * 10
     with serving_with(Channel) as server, connected(server) as client:
         assert client.say(b"XHELLO") == b"250 b''\r\n"
+
+
+def test_hook_that_adds_bytes_to_a_line_that_it_reads_by_its_old_name() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            line = self._SMTPChannel__line
+            line.append(b"!")
+            self.push("250 " + b"".join(line).decode())
+            self.received_lines = []
+
+    with serving_with(Channel) as server, connected(server) as client:
+        assert client.say(b"HELLO").startswith(b"250 HELLO!")
+        assert client.say(b"WORLD") == b"250 WORLD!\r\n"
 
 
 def test_what_reads_a_line_by_its_old_name_outside_of_hooks_changes_nothing() -> None:
