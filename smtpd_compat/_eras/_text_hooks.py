@@ -92,10 +92,8 @@ def _end(session: Session, channel: SMTPChannel) -> None:
             _take_text_back(session, channel)
         if not answered:
             channel.found_terminator()
-        session.note_greeting(channel)
         if wanted is str:
             _give_text(channel, hook)
-        return
     finally:
         session.hook = None
         session.text_lists.clear()
