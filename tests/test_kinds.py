@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import smtpd_compat
-from smtpd_compat._eras import _calls
+from smtpd_compat._eras import _calls, _kinds
+from tests.support.collecting import collect
 from tests.support.handlers import DATA, ENVELOPE, OPTIONS, TEXT, Decorated, opaque
 from tests.support.keeping import deliver
 from tests.support.mixing import WITH_BYTES, WITH_TEXT
@@ -161,6 +162,50 @@ def test_what_a_method_takes_is_found_out_for_each_class() -> None:
         give(Octets().process_message, times=1)
         give(Text().process_message, times=1)
     assert kept == [DATA, TEXT] * 2
+
+
+def test_what_a_class_method_takes_is_found_out_for_each_class() -> None:
+    kept: list[Any] = []
+
+    class Octets:
+        empty: Any = b""
+
+        @classmethod
+        def process_message(cls, p: Any, m: Any, r: Any, data: Any, **_: Any) -> None:
+            kept.append(data)
+            data + cls.empty
+
+    class Text(Octets):
+        empty = ""
+
+    for _ in range(2):
+        give(Octets.process_message, times=1)
+        give(Text.process_message, times=1)
+    assert kept == [DATA, DATA, TEXT, DATA, TEXT]
+
+
+def test_what_a_method_takes_is_found_out_once_for_a_class() -> None:
+    class Fresh(OfText):
+        pass
+
+    for calls in ([DATA, TEXT], [TEXT]):
+        given = Fresh()
+        give(given.method, times=1)
+        assert given.calls == calls
+
+
+def test_what_is_known_of_a_handler_goes_with_it() -> None:
+    class Server:
+        def process_message(self, p: Any, m: Any, r: Any, data: Any, **_: Any) -> None:
+            """Takes anything."""
+
+    collect()
+    known = len(_kinds._CURRENT)
+    give(Server().process_message)
+    assert len(_kinds._CURRENT) in (known, known + 1)
+    del Server
+    collect()
+    assert len(_kinds._CURRENT) <= known
 
 
 def test_handler_patched_onto_an_instance_leaves_its_class_alone() -> None:

@@ -72,7 +72,14 @@ def is_current(method: MethodType) -> bool:
 
 
 def remember_current(handler: Any) -> None:
-    """Keep that *handler* has taken a message as it is given today."""
-    if type(handler) is MethodType and type(handler.__func__) is FunctionType:
+    """Keep that *handler* has taken a message as it is given today.
+
+    Not of a class method: `is_current` does not look for which class it is one.
+    """
+    if (
+        type(handler) is MethodType
+        and type(handler.__func__) is FunctionType
+        and not isinstance(handler.__self__, type)
+    ):
         key = ref(handler.__func__, lambda gone: _CURRENT.pop(gone, None))
         _CURRENT[key] = ref(type(handler.__self__))
