@@ -131,10 +131,137 @@ def test_hook_that_collects_first_and_then_fails_on_bytes_collects_once() -> Non
             super().collect_incoming_data(data)
             self.heard = self.heard + data
 
-    with serving_with(Channel) as server, connected(server) as client:
-        assert client.say(b"HELO me").startswith(b"250 ")
-        assert deliver(client) == b"250 OK\r\n"
-    assert server.messages == [b"Subject: x"]
+    for first in (b"NOOP", b"VRFY " + b"x" * 300):
+        Fresh = type("Fresh", (Channel,), {})
+        with serving_with(Fresh) as server, connected(server) as client:
+            assert client.say(first).startswith((OK, b"252 "))
+            assert client.say(b"HELO me").startswith(b"250 ")
+            assert deliver(client) == b"250 OK\r\n"
+        assert server.messages == [b"Subject: x"]
+
+
+def test_a_class_that_takes_text_has_text_to_join_it_with() -> None:
+    joins: list[Any] = []
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            "".join(self.received_lines)
+            joins.append(self._emptystring)
+            super().found_terminator()
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"NOOP") == OK
+                joins.clear()
+                assert client.say(b"NOOP") == OK
+                assert joins == [""]
+        with connected(server) as client:
+            joins.clear()
+            assert client.say(b"NOOP") == OK
+            assert joins == [""]
+
+
+def test_a_greeting_that_a_hook_of_text_takes_by_itself_counts() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            line = "".join(self.received_lines)
+            if line.startswith("EHLO"):
+                self.received_lines = []
+                self.smtp_EHLO(line[5:])
+            elif line == "XNAME":
+                self.received_lines = []
+                self.push("250 " + self.seen_greeting)
+            else:
+                super().found_terminator()
+
+        def smtp_EHLO(self, arg: Any) -> None:
+            self.push("250 hello " + arg)
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"EHLO me") == b"250 hello me\r\n"
+                assert client.say(b"XNAME") == b"250 me\r\n"
+                assert deliver(client) == OK
+
+
+def test_hook_that_keeps_a_line_elsewhere_and_looks_at_it_by_a_function() -> None:
+    class Takes(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            lines, self.received_lines = self.received_lines, []
+            self.push("250 " + re.sub("X", "hello ", lines[0]))
+
+    class Keeps(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.pieces: list[Any] = []
+            super().__init__(*args, **kwargs)
+
+        def collect_incoming_data(self, data: Any) -> None:
+            self.pieces.append(data)
+
+        def found_terminator(self) -> None:
+            self.push("250 " + re.sub("X", "hello ", self.pieces[-1]))
+
+    for channel in (Takes, Keeps):
+        with serving_with(channel) as server, connected(server) as client:
+            assert client.say(b"Xyou") == b"250 hello you\r\n"
+            assert client.say(b"Xme") == b"250 hello me\r\n"
+
+
+def test_hook_that_adds_up_a_line_in_pieces_and_takes_it_for_text() -> None:
+    class AddsUp(Channel):
+        heard = b""
+
+        def collect_incoming_data(self, data: Any) -> None:
+            super().collect_incoming_data(data)
+            self.heard = self.heard + data if self.heard else data
+
+        def found_terminator(self) -> None:
+            words = self.heard.split(" ")
+            self.heard = b""
+            self.received_lines = []
+            self.push(f"250 {words}")
+
+    with on_stage(Server) as stage:
+        stage.server.channel_class = AddsUp
+        with stage.connect() as client:
+            client.send(b"HELLO w")
+            stage.until(lambda: stage.channels[0].received_lines)
+            assert stage.say(client, b"orld") == b"250 ['HELLO', 'world']\r\n"
+            assert stage.say(client, b"again") == b"250 ['again']\r\n"
+
+
+def test_a_collector_may_keep_octets_also_with_decode_data() -> None:
+    class Collects(Channel):
+        def collect_incoming_data(self, data: Any) -> None:
+            self.received_lines.append(data)
+
+    with on_stage(Server, decode_data=True) as stage:
+        stage.server.channel_class = Collects
+        with stage.connect() as client:
+            assert stage.say(client, "VRFY @\xe9".encode()).endswith(b"@\\xe9\r\n")
+
+
+def test_a_mistake_of_a_hook_that_takes_text_leaves_it_text() -> None:
+    kinds: list[type] = []
+
+    class Channel(smtpd_compat.SMTPChannel):
+        def found_terminator(self) -> None:
+            kinds.append(type(self.received_lines[0]))
+            line = "".join(self.received_lines)
+            self.received_lines = []
+            if line == "XMISTAKE":
+                line + b"octets"  # type: ignore[operator]
+            self.push(f"250 {line}")
+
+    with serving_with(Channel) as server:
+        for _ in range(2):
+            with connected(server) as client:
+                assert client.say(b"HELLO") == b"250 HELLO\r\n"
+                assert client.say(b"XMISTAKE").startswith(b"451 ")
+                assert client.say(b"AGAIN") == b"250 AGAIN\r\n"
+    assert kinds == [bytes] + [str] * 6
 
 
 def test_half_a_character_at_the_end_of_a_line_is_that_lines_in_a_hook() -> None:
@@ -614,6 +741,25 @@ def test_what_reads_a_line_by_its_old_name_outside_of_hooks_changes_nothing() ->
             assert stage.channels[0]._SMTPChannel__line == [b"NOOP"]
             assert stage.say(client, b"NOOP") == b"250 kept\r\n"
             assert stage.channels[0].received_lines == [b"NOOP", b"NOOP"]
+
+
+def test_what_reads_half_a_line_by_its_old_name_outside_of_hooks_changes_nothing() -> (
+    None
+):
+    class Collects(Channel):
+        def collect_incoming_data(self, data: Any) -> None:
+            super().collect_incoming_data(data)
+
+    with on_stage(Server) as stage:
+        stage.server.channel_class = Collects
+        with stage.connect() as client:
+            client.send(b"NO")
+            stage.until(lambda: stage.channels[0].received_lines)
+            assert stage.channels[0]._SMTPChannel__line == [b"NO"]
+            client.send(b"OP")
+            stage.until(lambda: len(stage.channels[0].received_lines) == 2)
+            assert stage.channels[0].received_lines == [b"NO", b"OP"]
+            assert stage.say(client, b"") == OK
 
 
 def test_hook_assigned_on_a_channel_that_knows_that_a_line_is_bytes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from unittest import mock
 
 from smtpd_compat._eras import _calls
@@ -139,6 +140,22 @@ class Slotted(Callable4):
     __slots__ = ()
 
 
+class Bound4:
+    """What a method calls need be no function, nor take weak references."""
+
+    __slots__ = ()
+
+    def __call__(self, me: Any, peer: Any, sender: Any, to: Any, data: Any) -> Any:
+        return seen(peer, sender, to, data)
+
+
+class BoundNew:
+    __slots__ = ()
+
+    def __call__(self, me: Any, p: Any, m: Any, r: Any, data: Any, **k: Any) -> Any:
+        return seen(p, m, r, data, **k)
+
+
 class Constructor:
     """A class is called like a function."""
 
@@ -171,6 +188,7 @@ OLD_HANDLERS = {
     "instance": Callable4(),
     "instance without a hash": Unhashable(),
     "instance without weak references": Slotted(),
+    "method of an instance": types.MethodType(Bound4(), handlers),
     "class": Constructor,
     "decorated without functools.wraps": handlers.process_message,
     "decorated with functools.wraps": handlers.polite_four,
@@ -188,6 +206,7 @@ NEW_HANDLERS = {
     "decorated, with functools.wraps": handlers.polite_new,
     "decorated, without": opaque(handlers.any_keywords),
     "partial": functools.partial(handlers.anything),
+    "method of an instance": types.MethodType(BoundNew(), handlers),
     "mock": mock.Mock(side_effect=seen),
     "magic mock": mock.MagicMock(side_effect=seen),
 }
