@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: What ``socket.gethostname()`` said, and what ``socket.getfqdn()`` said then.
-_known = ("", "")
+_known: tuple[str | None, str] = (None, "")
 
 
 def host_name() -> str:

@@ -55,7 +55,11 @@ def test_bytes_are_printed_as_the_repr_of_each_line(
 
 
 @pytest.mark.parametrize(
-    "text", ["'", "''\n'", "\\", "\\\\\n\\'", '"', "\"'", "\t", "a'b\nc\"d'"]
+    "text",
+    [
+        *("'", "''\n'", "\\", "\\\\\n\\'", '"', "\"'", "\t", "a'b\nc\"d'"),
+        *(" ", "~", "\x1f", "\x7f", "\0", "\x80", "\xff"),
+    ],
 )
 def test_quotes_and_backslashes_are_printed_as_in_a_repr(
     text: str, capsys: pytest.CaptureFixture[str]

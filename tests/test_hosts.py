@@ -57,6 +57,17 @@ def test_a_name_that_was_patched_while_loading_is_forgotten() -> None:
     assert fresh(program) == "patched\nTrue\n"
 
 
+def test_a_host_without_a_name_of_its_own_has_the_one_that_is_found() -> None:
+    program = (
+        "import socket, smtpd_compat\n"
+        "socket.gethostname = lambda: ''\n"
+        "socket.gethostbyaddr = lambda name: ('found.test', [], [])\n"
+        "from smtpd_compat._hosts import host_name\n"
+        "print(host_name(), socket.getfqdn())\n"
+    )
+    assert fresh(program) == "found.test found.test\n"
+
+
 def test_threads_that_ask_for_names_at_once_each_get_their_own() -> None:
     """One finds the name of another host noted, between its look and its use of it."""
     wrong = []

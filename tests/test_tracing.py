@@ -88,10 +88,10 @@ def test_what_a_stream_has_no_characters_for_is_shown_with_escapes(
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
     monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", stream)
     _tracing.trace("\xfc \u4e00")
-    _tracing.trace("before", "\u4e00")
+    _tracing.trace("before", "\u4e00", "after")
     _tracing.trace(["plain"], 5)
     stream.seek(0)
-    assert stream.read() == f"{shown}\nbefore {shown.split()[1]}\n['plain'] 5\n"
+    assert stream.read() == f"{shown}\nbefore {shown.split()[1]} after\n['plain'] 5\n"
 
 
 def test_nothing_is_traced_unless_somebody_assigned_a_stream(
