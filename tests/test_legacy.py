@@ -588,6 +588,52 @@ def test_server_class_of_two_arguments_is_warned_about_at_its_constructor(
     )
 
 
+def test_server_class_that_hands_all_on_to_one_of_two_arguments() -> None:
+    made: list[Any] = []
+
+    class Two:
+        def __init__(self, localaddr: Any, remoteaddr: Any) -> None:
+            made.append((localaddr, remoteaddr))
+
+    class HandsOn(Two):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+
+    class HandsKeywordsOn(Two):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+    for cls in (HandsOn, HandsKeywordsOn):
+        for _ in range(2):
+            server, left_out = make_server(cls)
+            assert type(server) is cls
+            assert left_out == {"data_size_limit", "enable_SMTPUTF8"}
+    assert made == [(1, 2)] * 4
+
+
+def test_server_class_that_fails_inside_is_made_once() -> None:
+    made: list[Any] = []
+
+    class Two:
+        def __init__(self, localaddr: Any, remoteaddr: Any) -> None:
+            made.append(localaddr)
+
+    class Mistaken(Two):
+        def __init__(self, localaddr: Any, remoteaddr: Any) -> None:
+            made.append(self)
+            super().__init__(localaddr, remoteaddr, "too much")  # type: ignore[call-arg]
+
+    class Hidden(Mistaken):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+
+    for cls, times in ((Mistaken, 1), (Hidden, 1), (Hidden, 1)):
+        made.clear()
+        with pytest.raises(TypeError):
+            make_server(cls)
+        assert len(made) == times
+
+
 # Greetings that nobody notes
 
 

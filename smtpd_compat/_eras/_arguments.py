@@ -62,7 +62,7 @@ class Arguments:
         self._always = always
         self._advise = advise
         self.current = Plan(by_position, {n: n for n in by_name}, self._names)
-        self._oldest = Plan(by_position[:always], {}, self._names)
+        self.oldest = Plan(by_position[:always], {}, self._names)
         self._plans: MutableMapping[Any, tuple[CodeType | None, Plan]]
         self._plans = weakref.WeakKeyDictionary()
 
@@ -88,8 +88,8 @@ class Arguments:
         """
         self._advise(refuser)
         key = target.__func__ if type(target) is MethodType else target
-        self._remember(key, self._oldest)
-        return self._oldest
+        self._remember(key, self.oldest)
+        return self.oldest
 
     def _remember(self, key: Any, plan: Plan) -> None:
         try:

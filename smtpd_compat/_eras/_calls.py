@@ -218,7 +218,9 @@ def _construct(
         return cls(*args, **kwargs), plan.left_out
     except TypeError as error:
         refuser = None
-        if plan is arguments.current:
+        if plan is arguments.current or (
+            plan is not arguments.oldest and is_opaque(cls)
+        ):
             refuser = find_refuser(error, cls, ("__init__", "__new__"))
         if refuser is None:
             raise
