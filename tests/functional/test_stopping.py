@@ -124,6 +124,46 @@ def test_stop_may_take_what_its_class_says_or_ten_seconds(
     assert given == [seconds]
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_leave_is_taken_only_where_a_signal_has_asked_for_the_end(
+    asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler may raise KeyboardInterrupt, too."""
+    finished: list[object] = []
+
+    class Stop(_stopping._Stop):
+        def listen(self) -> None:
+            self.is_asked_for = asked
+
+        def finish(self) -> None:
+            finished.append(self)
+
+    def loop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_stopping, "_Stop", Stop)
+    monkeypatch.setattr(smtpd_compat, "loop", loop)
+    _stopping.serve(None)
+    assert len(finished) == asked
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_stop_does_without_the_thread_that_would_end_the_process(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_new_thread(*args: Any) -> None:
+        raise error("can't start new thread")
+
+    interrupted: list[bool] = []
+    stop = _stopping._Stop(0)
+    monkeypatch.setattr("_thread.start_new_thread", start_new_thread)
+    monkeypatch.setattr(
+        _stopping, "interrupt", lambda: interrupted.append(stop.is_asked_for)
+    )
+    stop._asked(signal.SIGTERM, None)
+    assert interrupted == [True]
+
+
 @pytest.mark.parametrize("name", ["Stuck", "StuckThreaded"])
 def test_stop_takes_no_longer_than_its_class_says(name: str) -> None:
     with server_process("-n", "-c", SERVERS + name) as server:
