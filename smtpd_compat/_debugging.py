@@ -53,11 +53,10 @@ class DebuggingServer(SMTPServer):
     ) -> str | None:
         """Print the message between two rules; the client hears ``250 OK``."""
         head = _HEAD
-        if kwargs:
-            if kwargs.get("mail_options"):
-                head += "mail options: {}\n".format(kwargs["mail_options"])
-            if kwargs.get("rcpt_options"):
-                head += "rcpt options: {}\n\n".format(kwargs["rcpt_options"])
+        if kwargs.get("mail_options"):
+            head += "mail options: {}\n".format(kwargs["mail_options"])
+        if kwargs.get("rcpt_options"):
+            head += "rcpt options: {}\n\n".format(kwargs["rcpt_options"])
         prints = getattr(self._print_message_content, "__func__", None)
         if prints is _print_message_content:
             _print([head, *_content(peer, data), _FOOT])
