@@ -250,7 +250,8 @@ def test_a_bulky_message_is_the_same_octets(monkeypatch: pytest.MonkeyPatch) -> 
     server.process_message(("192.0.2.1", 1), "a@b", ["c@d"], message)
     server.close()
     assert b"".join(raw.pieces) == shown(message)
-    assert len(raw.pieces) < 5
+    # In parts, which take less memory than the whole.
+    assert 1 < len(raw.pieces) < 5
 
 
 def test_an_overridden_print_message_content_is_called_between_the_rules(
