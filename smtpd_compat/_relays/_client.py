@@ -306,7 +306,6 @@ class Conversation:
             return
         self._sender_refusal = code, text
         self.failure = "SMTPSenderRefused"
-        self._commands.clear()
         self._check_envelope()
 
     def _rcpt_answered(self, code: int, text: bytes) -> None:

@@ -110,7 +110,6 @@ class Pool:
         self.alarm: float | None = None
         self.is_closed = False
         self._is_busy = False
-        self._fewer = 0
         self._fewer_until = 0.0
         self._threads: WorkerPool | None = None
         #: What wakes the thread that sleeps until the alarm, while it does.
@@ -166,7 +165,7 @@ class Pool:
             try:
                 numeric = socket.AI_NUMERICHOST
                 found = socket.getaddrinfo(host, port, flags=numeric, **kind)
-            except (OSError, UnicodeError):
+            except OSError:
                 # A name, which may take a name server's time.
                 self._is_busy = True
                 look_up = partial(socket.getaddrinfo, host, port, **kind)

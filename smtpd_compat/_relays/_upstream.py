@@ -47,6 +47,8 @@ class Session(asyncore.dispatcher):
     _smtpd_notifies = True
     poller: Any = None
 
+    #: When to give up what it waits for, or to leave (`time.monotonic`); None: never.
+    deadline: float | None
     socket: Any
     _fileno: Any
 
@@ -54,7 +56,6 @@ class Session(asyncore.dispatcher):
         super().__init__(map=pool.map)
         self.pool = pool
         self.talk = Conversation("")
-        self.deadline: float | None = None
         self._addresses = list(addresses)
         self._job: Job | None = None
         self._is_used = False
@@ -67,15 +68,14 @@ class Session(asyncore.dispatcher):
     def open(self, error: Exception) -> None:
         """Try the addresses that are left; *error* is why the last one failed."""
         while self._addresses:
-            family, kind, _, _, address = self._addresses.pop(0)
+            family, _, _, _, address = self._addresses.pop(0)
             try:
-                self.create_socket(family, kind)
+                self.create_socket(family)
                 if select_cannot_hold(self.socket, self.pool.map):
                     raise OSError(errno.EMFILE, "no descriptor that select can hold")
                 code = self.socket.connect_ex(address)
                 if code and code not in _UNDER_WAY:
                     raise OSError(code, "")
-                self.connecting = True
                 self._extend_deadline()
                 return
             except OSError as failed:
@@ -83,19 +83,15 @@ class Session(asyncore.dispatcher):
                 self.drop_socket()
         self.pool.lost(self, NO_REPLY, error.__class__)
 
-    def _has_connected(self) -> bool:
+    def _see_whether_connected(self) -> None:
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self.drop_socket()
             self.open(OSError(code, ""))
-            return False
+            return
         self.connected = True
-        self.connecting = False
-        self._wants_to_write = False
-        self._notify()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.talk = Conversation(hello_name(self.socket))
-        return True
 
     def drop_socket(self) -> None:
         """Close the socket, without a word."""
@@ -104,7 +100,6 @@ class Session(asyncore.dispatcher):
             self.del_channel()
             self.socket = None
             sock.close()
-        self.connected = self.connecting = False
 
     # Asked by the loop
 
@@ -116,7 +111,7 @@ class Session(asyncore.dispatcher):
 
     def writable(self) -> bool:
         """Whether there is something to send."""
-        return self._wants_to_write and self._fileno is not None
+        return self._wants_to_write
 
     def del_channel(self, map: Any = None) -> None:
         """Leave the socket map."""
@@ -132,13 +127,14 @@ class Session(asyncore.dispatcher):
 
     def handle_read_event(self) -> None:
         """Read what upstream says."""
-        if not self.connected and not self._has_connected():
+        if not self.connected:
+            self._see_whether_connected()
             return
         try:
             if self.talk.receive(self.socket.recv(RECEIVE)):
                 self._extend_deadline()
-        except (BlockingIOError, InterruptedError):
-            return
+        except BlockingIOError:
+            pass
         except OSError:
             self.talk.lost()
         self._go_on()
@@ -187,12 +183,11 @@ class Session(asyncore.dispatcher):
                 talk.sent(self.socket.send(talk.unsent))
                 if talk.unsent:
                     self._extend_deadline()
-            except (BlockingIOError, InterruptedError):
+            except BlockingIOError:
                 pass
             except OSError:
                 receive_last_words(talk, self.socket)
                 self._go_on()
-                return
         wants = talk.unsent != b""
         if wants is not self._wants_to_write:
             self._wants_to_write = wants
