@@ -11,6 +11,7 @@ import select
 import smtplib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +23,19 @@ from smtpd_compat import asyncore
 from smtpd_compat._connection._workers import WorkerPool
 from smtpd_compat._relays import _pool, _upstream
 from smtpd_compat._relays._outgoing import Message
+from tests.support import clock
 from tests.support.loops import LOOPS
 from tests.support.serving import address, serving
-from tests.support.upstream import CLOSE, SILENT, Cut, Turns, Upstream, upstream
+from tests.support.upstream import (
+    CLOSE,
+    RESET,
+    SILENT,
+    Cut,
+    Turns,
+    Upstream,
+    nobody_listening,
+    upstream,
+)
 
 PATIENCE = 60
 OK = (250, b"OK")
@@ -104,6 +115,12 @@ def until(condition: Any) -> None:
     """Wait for what a turn of the loop brings about."""
     with turned:
         assert turned.wait_for(condition, PATIENCE)
+
+
+def channels(relay: Any) -> list[Any]:
+    """The clients' that are open."""
+    kept = list(relay._map.values())
+    return [each for each in kept if isinstance(each, smtpd_compat.SMTPChannel)]
 
 
 def recipients(server: Upstream) -> list[str]:
@@ -201,6 +218,17 @@ def have_idle_sessions(server: Any, relay: Any, held: Held, *clients: Any) -> No
     until(lambda: len(relay._smtpd_upstream.idle) == len(clients))
 
 
+def test_a_kept_session_that_hears_the_beginning_of_a_farewell_is_kept() -> None:
+    with upstream({"end of data": Turns(["250 taken", Cut("421 too")])}) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            [session] = relay._smtpd_upstream.idle
+            until(lambda: session.talk._reader._rest)
+            assert relay._smtpd_upstream.idle == [session]
+            assert send(connection) == OK
+        assert len(server.messages) == 2
+
+
 def test_all_kept_sessions_are_left_when_one_of_them_turns_out_dead() -> None:
     """As a rule upstream has been started anew."""
     held = Held()
@@ -260,6 +288,13 @@ def test_the_oldest_message_hears_why_there_is_no_session() -> None:
                 assert one.getreply() == (554, b"not now")
                 assert two.getreply() == OK
         assert recipients(server) == ["two@x"]
+
+
+def test_a_message_is_tried_once_by_a_session_that_is_new() -> None:
+    with upstream({"MAIL": CLOSE}) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == UNAVAILABLE
+        assert server.verbs().count("MAIL") == 1
 
 
 def test_a_message_is_not_tried_a_third_time() -> None:
@@ -410,6 +445,37 @@ def crowd(relay: Any, size: int) -> list[Any]:
     for thread in threads:
         thread.join()
     return replies
+
+
+def test_an_upstream_that_ends_a_kept_session_still_gets_as_many() -> None:
+    """That is not a sign of too many, as it is where a new one is not greeted."""
+    held = Held()
+    script: Any = {"end of data": held}
+    with upstream(script) as server:
+        with relaying(server.address) as relay, client(relay) as one:
+            hand_over(one, "one@x")
+            assert held.asked.wait(PATIENCE)
+            server.script["end of data"] = Turns(["250 taken", CLOSE])
+            with client(relay) as two:
+                assert send(two, "two@x") == OK
+                until(lambda: len(relay._smtpd_upstream.sessions) == 1)
+                assert send(two, "three@x") == OK
+            held.released.set()
+            assert one.getreply() == OK
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize("reply", ["554 no", "421 no", CLOSE, "nonsense"])
+@pytest.mark.parametrize("step", ["greeting", "EHLO"])
+def test_a_session_that_is_not_greeted_leaves_the_socket_map(
+    step: str, reply: str
+) -> None:
+    with upstream({step: reply, "HELO": reply}) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection)[0] in (451, 554)
+            assert not any(
+                isinstance(each, _upstream.Session) for each in relay._map.values()
+            )
 
 
 def test_messages_wait_for_upstream_side_by_side_and_without_threads() -> None:
@@ -568,6 +634,27 @@ def test_the_alarm_is_for_the_message_that_has_waited_longest(
     assert (failed, pool.alarm) == (["0@x", "1@x", "2@x"], None)
 
 
+def test_where_the_only_session_breaks_off_those_that_wait_get_another() -> None:
+    held = Held()
+
+    def close_when_released(argument: Any) -> str:
+        del server.script["end of data"]
+        held(argument)
+        return CLOSE
+
+    with upstream({"end of data": close_when_released}) as server:
+        with relaying(server.address, upstream_sessions=1) as relay:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                hand_over(two, "two@x")
+                until(lambda: relay._smtpd_upstream.queue)
+                held.released.set()
+                assert one.getreply() == UNAVAILABLE
+                assert two.getreply() == OK
+        assert server.connections == 2
+
+
 def test_a_message_that_is_sent_once_more_is_sent_before_those_that_wait() -> None:
     held = Held()
 
@@ -613,6 +700,46 @@ def test_a_message_does_not_wait_for_ever(loop: Any, patience: Any) -> None:
         assert recipients(server) == ["one@x"]
 
 
+@LOOPS
+def test_a_message_may_wait_for_ever_where_a_class_says_so(loop: Any) -> None:
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        settings = {"upstream_sessions": 1, "upstream_queue_timeout": None}
+        with relaying(server.address, loop, **settings) as relay:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                hand_over(two, "two@x")
+                until(lambda: relay._smtpd_upstream.queue)
+                held.released.set()
+                assert one.getreply() == two.getreply() == OK
+        assert recipients(server) == ["one@x", "two@x"]
+
+
+def test_any_number_of_messages_that_wait_can_fail_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exhausted(self: Any, *args: Any) -> None:
+        raise OSError(errno.EMFILE, "no descriptors")
+
+    monkeypatch.setattr(_pool.Pool, "watch_clock", lambda self: None)
+    monkeypatch.setattr(_upstream.Session, "create_socket", exhausted)
+    server = SimpleNamespace(
+        _remoteaddr=("127.0.0.1", 25),
+        _map={},
+        upstream_sessions=1,
+        upstream_queue_timeout=10.0,
+    )
+    pool = _pool.Pool(server)
+    failed: list[str] = []
+    for number in range(1000):
+        message = Message("a@b", [f"{number}@x"], b"")
+        pool.queue.append(_pool.Job(message, lambda of, *_: failed.extend(of), None))
+    pool.pump(time.monotonic())
+    assert failed == [f"{number}@x" for number in range(1000)]
+    assert not pool.sessions
+
+
 @pytest.mark.parametrize(
     ("has_poll", "unread"),
     [(True, b""), (True, b"QUIT\r\n"), (False, b"")],
@@ -642,7 +769,48 @@ def test_a_message_whose_client_has_left_is_not_sent(
                 gone.close()
                 held.released.set()
                 assert one.getreply() == patient.getreply() == OK
+                until(lambda: len(channels(relay)) == 2)
         assert recipients(server) == ["one@x", "patient@x"]
+
+
+def test_a_message_whose_client_has_left_is_not_sent_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_pool, "_PATIENCE", 0.0)
+    held = Held()
+
+    def close_when_released(argument: Any) -> str:
+        del server.script["MAIL"]
+        held(argument)
+        return CLOSE
+
+    with upstream() as server:
+        with relaying(server.address) as relay, client(relay) as patient:
+            assert send(patient, "one@x") == OK
+            server.script["MAIL"] = close_when_released
+            gone = smtplib.SMTP(*address(relay), timeout=PATIENCE)
+            gone.ehlo("client.example")
+            hand_over(gone, "gone@x")
+            assert held.asked.wait(PATIENCE)
+            gone.close()
+            held.released.set()
+            until(lambda: relay._smtpd_upstream.idle)
+            assert send(patient, "two@x") == OK
+        assert recipients(server) == ["one@x", "two@x"]
+        assert server.verbs().count("MAIL") == 3
+
+
+def test_a_client_that_ends_its_side_has_left_if_it_has_waited_half_a_second() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        waiting = _pool.Waiting(here)
+        waiting.begin()
+        assert not waiting.is_gone(waiting.since + 0.6)
+        there.shutdown(socket.SHUT_WR)
+        assert not waiting.is_gone(waiting.since + 0.4)
+        assert waiting.is_gone(waiting.since + 0.6)
+        waiting.begin()
+        assert not waiting.is_gone(waiting.since + 0.6)
 
 
 def test_a_client_that_sends_all_it_has_and_then_only_reads_is_served(
@@ -821,7 +989,8 @@ def test_without_a_thread_to_sleep_a_later_turn_tries_again(
 
     started = threading.Thread.start
     with upstream({"MAIL": SILENT}) as server:
-        with relaying(server.address, asyncore.loop, upstream_timeout=0.1) as relay:
+        settings: Any = {"upstream_timeout": 0.1, "upstream_queue_timeout": None}
+        with relaying(server.address, asyncore.loop, **settings) as relay:
             with client(relay) as connection:
                 begin(connection)
                 monkeypatch.setattr(threading.Thread, "start", start)
@@ -836,6 +1005,8 @@ def test_a_session_that_has_been_kept_for_too_long_is_not_used() -> None:
             assert send(connection) == OK
             relay._smtpd_upstream.idle[0].deadline = 0.0
             assert send(connection) == OK
+            server.wait_for(lambda: "QUIT" in server.verbs())
+            assert len(relay._smtpd_upstream.sessions) == 1
         assert server.connections == 2
 
 
@@ -874,6 +1045,7 @@ def test_a_failure_of_our_own_is_logged_and_451(
             with client(relay) as connection:
                 assert send(connection) == UNAVAILABLE
                 assert connection.noop()[0] == 250
+    assert logged[0].startswith("uncaptured python exception, keeping channel ")
     assert "a mistake" in logged[0]
 
 
@@ -921,13 +1093,76 @@ def test_what_upstream_says_before_it_resets_the_connection_is_heard(
                 assert send(connection, message=body) == (552, b"too big")
 
 
-class SendsNoMore(socket.socket):
-    """A connection that breaks when the message is to be sent."""
+@pytest.mark.parametrize("reply", [None, SILENT])
+def test_a_session_that_leaves_does_not_wait_for_the_reply(reply: Any) -> None:
+    with upstream({"QUIT": reply}) as server:
+        with relaying(server.address, upstream_keep=0.05) as relay:
+            with client(relay) as connection:
+                assert send(connection) == OK
+                server.wait_for(lambda: "QUIT" in server.verbs())
+                until(lambda: not relay._smtpd_upstream.sessions)
+                assert not any(
+                    isinstance(each, _upstream.Session) for each in relay._map.values()
+                )
 
-    def send(self, data: Any, *args: Any) -> int:
-        if bytes(data).startswith(b"DATA"):
-            raise ConnectionResetError(errno.ECONNRESET, "reset")
-        return super().send(data, *args)
+
+def breaking_at(command: bytes) -> Any:
+    """A class of sockets whose connections break when *command* is to be sent."""
+
+    class SendsNoMore(socket.socket):
+        def send(self, data: Any, *args: Any) -> int:
+            if bytes(data).startswith(command):
+                raise ConnectionResetError(errno.ECONNRESET, "reset")
+            return super().send(data, *args)
+
+    def create_socket(self: Any, *args: Any) -> None:
+        sock = SendsNoMore(*args)
+        sock.setblocking(False)
+        self.set_socket(sock)
+
+    return create_socket
+
+
+def test_a_session_that_cannot_take_leave_any_more_goes_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_upstream.Session, "create_socket", breaking_at(b"QUIT"))
+    with upstream() as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == OK
+            relay._smtpd_upstream.idle[0].deadline = 0.0
+            assert send(connection) == OK
+        assert server.connections == 2
+        assert "QUIT" not in server.verbs()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_large_message_may_take_longer_than_a_reply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every time something is sent, two thirds of the time-out have passed."""
+    now = [time.monotonic()]
+
+    class Slow(socket.socket):
+        def send(self, data: Any, *args: Any) -> int:
+            if len(data) > 1000:
+                now[0] += 200.0
+            return super().send(data, *args)
+
+    def create_socket(self: Any, *args: Any) -> None:
+        sock = Slow(*args)
+        sock.setblocking(False)
+        self.set_socket(sock)
+
+    clock.tell(monkeypatch, lambda: now[0])
+    for module in (_pool, _upstream):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(_upstream.Session, "create_socket", create_socket)
+    body = b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * 3000
+    with upstream() as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection, message=body) == OK
+        assert len(server.messages) == 1
 
 
 def test_a_connection_that_breaks_in_the_middle_is_nothing_to_log(
@@ -939,20 +1174,27 @@ def test_a_connection_that_breaks_in_the_middle_is_nothing_to_log(
         def log_info(self, message: str, type: str = "info") -> None:
             logged.append(message)
 
-    def create_socket(self: Any, *args: Any) -> None:
-        sock = SendsNoMore(*args)
-        sock.setblocking(False)
-        self.set_socket(sock)
-
     with upstream() as server:
         with relaying(server.address, cls=Logging) as relay:
             with client(relay) as connection:
                 with monkeypatch.context() as patch:
-                    patch.setattr(_upstream.Session, "create_socket", create_socket)
+                    breaking = breaking_at(b"DATA")
+                    patch.setattr(_upstream.Session, "create_socket", breaking)
                     assert send(connection) == UNAVAILABLE
                 assert send(connection) == OK
         assert len(server.messages) == 1
     assert logged == []
+
+
+@pytest.mark.parametrize("step", ["greeting", "MAIL", "end of data"])
+def test_a_connection_that_upstream_resets_is_nothing_to_log(
+    step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with upstream({step: Turns(RESET)}) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            assert send(connection) == UNAVAILABLE
+            assert send(connection) == OK
+    assert capsys.readouterr().out == ""
 
 
 def test_reading_a_large_message_slowly_is_no_silence() -> None:
@@ -985,18 +1227,23 @@ def test_a_name_is_looked_up_while_others_are_served(
             return lookup(host, port, *args, flags=flags, **kwargs)
         if flags & socket.AI_NUMERICHOST:
             raise socket.gaierror(socket.EAI_NONAME, "no number")
+        lookups.append(threading.current_thread())
         held(None)
         return lookup("127.0.0.1", port, *args, **kwargs)
 
+    lookups: list[Any] = []
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
     with upstream() as server:
         with relaying(("up.example", server.address[1])) as relay:
-            with client(relay) as connection, client(relay) as other:
-                hand_over(connection)
+            with client(relay) as one, client(relay) as two, client(relay) as other:
+                hand_over(one)
                 assert held.asked.wait(PATIENCE)
+                hand_over(two)
+                until(lambda: len(relay._smtpd_upstream.queue) == 2)
                 assert other.noop()[0] == 250
                 held.released.set()
-                assert connection.getreply() == OK
+                assert one.getreply() == two.getreply() == OK
+    assert len(lookups) == 1
 
 
 @pytest.mark.parametrize(
@@ -1020,6 +1267,33 @@ def test_an_address_that_nobody_can_have_is_451(remoteaddr: Any, cls: Any) -> No
         assert send(connection) == UNAVAILABLE
 
 
+@LOOPS
+def test_a_name_is_looked_up_while_a_thread_sleeps_until_something_is_due(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = socket.getaddrinfo
+
+    def by_name(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host != "up.example":
+            return lookup(host, port, *args, flags=flags, **kwargs)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        return lookup("127.0.0.1", port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", by_name)
+    held = Held()
+    with upstream({"end of data": held}) as server:
+        with relaying(("up.example", server.address[1]), loop) as relay:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one, "one@x")
+                assert held.asked.wait(PATIENCE)
+                del server.script["end of data"]
+                assert send(two, "two@x") == OK
+                held.released.set()
+                assert one.getreply() == OK
+        assert server.connections == 2
+
+
 def test_the_port_may_stand_beside_the_host_as_smtplib_has_it() -> None:
     with upstream() as server:
         beside = "{}:{}".format(*server.address)
@@ -1029,23 +1303,148 @@ def test_the_port_may_stand_beside_the_host_as_smtplib_has_it() -> None:
         assert len(server.messages) == 2
 
 
-def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def have_addresses(monkeypatch: pytest.MonkeyPatch, *numbers: Any) -> None:
+    """Let ``up.example`` have these addresses."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in numbers]
+    lookup = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *args, **kwargs: (
+            found if host == "up.example" else lookup(host, *args, **kwargs)
+        ),
+    )
+
+
+@pytest.mark.parametrize("cls", [Relay, Blocking], ids=["loop", "blocking"])
+def test_every_address_of_a_name_is_tried(
+    cls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as nobody, upstream() as server:
         nobody.bind(("127.0.0.1", 0))
-        numbers = [nobody.getsockname(), server.address]
-        found = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in numbers
-        ]
-        lookup = socket.getaddrinfo
-        monkeypatch.setattr(
-            socket,
-            "getaddrinfo",
-            lambda host, *args, **kwargs: (
-                found if host == "up.example" else lookup(host, *args, **kwargs)
-            ),
-        )
+        have_addresses(monkeypatch, nobody.getsockname(), server.address)
+        with relaying(("up.example", 25), cls=cls) as relay:
+            with client(relay) as connection:
+                assert send(connection) == OK
+
+
+@pytest.mark.parametrize("cls", [Relay, Blocking], ids=["loop", "blocking"])
+def test_the_addresses_of_a_name_are_tried_in_their_order(
+    cls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is that in which the system prefers them."""
+    with upstream() as first, upstream() as second:
+        have_addresses(monkeypatch, first.address, second.address)
+        with relaying(("up.example", 25), cls=cls) as relay:
+            with client(relay) as connection:
+                assert send(connection) == OK
+        assert (len(first.messages), len(second.messages)) == (1, 0)
+
+
+def connecting_with(*codes: int) -> Any:
+    """A class of sockets of which the N-th gets the N-th code when it connects.
+
+    A code of a failure is all that it gets.
+    """
+    left = list(codes)
+
+    class Connects(socket.socket):
+        def connect_ex(self, where: Any) -> int:
+            code = left.pop(0)
+            if code in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                if code == 0:
+                    self.setblocking(True)
+                super().connect_ex(where)
+                self.setblocking(False)
+            return code
+
+    def create_socket(self: Any, *args: Any) -> None:
+        sock = Connects(*args)
+        sock.setblocking(False)
+        self.set_socket(sock)
+
+    return create_socket
+
+
+@LOOPS
+@pytest.mark.parametrize("code", [0, errno.EINPROGRESS, errno.EWOULDBLOCK])
+def test_a_connection_may_be_there_at_once_or_later(
+    code: int, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_upstream.Session, "create_socket", connecting_with(code))
+    with upstream() as server:
+        with relaying(server.address, loop) as relay, client(relay) as connection:
+            assert send(connection) == OK
+
+
+def test_an_address_that_fails_at_once_is_followed_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes = (errno.ENETUNREACH, errno.EINPROGRESS)
+    monkeypatch.setattr(_upstream.Session, "create_socket", connecting_with(*codes))
+    with upstream() as first, upstream() as second:
+        have_addresses(monkeypatch, first.address, second.address)
         with relaying(("up.example", 25)) as relay, client(relay) as connection:
             assert send(connection) == OK
+        assert (len(first.messages), len(second.messages)) == (0, 1)
+
+
+def test_an_address_that_refuses_is_tried_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = connecting_with(errno.ECONNREFUSED)
+    monkeypatch.setattr(_upstream.Session, "create_socket", once)
+    with relaying(("127.0.0.1", 9)) as relay, client(relay) as connection:
+        assert send(connection) == UNAVAILABLE
+    assert capsys.readouterr().out == ""
+
+
+def test_why_the_last_address_failed_is_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = io.StringIO()
+    codes = (errno.ENETUNREACH, errno.ECONNREFUSED)
+    monkeypatch.setattr(_upstream.Session, "create_socket", connecting_with(*codes))
+    have_addresses(monkeypatch, ("127.0.0.1", 9), ("127.0.0.1", 9))
+    with relaying(("up.example", 25)) as relay, client(relay) as connection:
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+        assert send(connection) == UNAVAILABLE
+    assert "got <class 'ConnectionRefusedError'>\n" in trace.getvalue()
+
+
+@pytest.mark.parametrize("cls", [Relay, Blocking], ids=["loop", "blocking"])
+def test_upstream_gets_each_command_without_delay(
+    cls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system would hold back what follows something that is not acknowledged."""
+    delays: dict[Any, bool] = {}
+
+    class Noting(socket.socket):
+        def send(self, *args: Any) -> int:
+            delay = not self.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            delays[self.getpeername()] = delay
+            return super().send(*args)
+
+    monkeypatch.setattr(socket, "socket", Noting)
+    with upstream() as server:
+        with relaying(server.address, cls=cls) as relay, client(relay) as connection:
+            assert send(connection) == OK
+    assert delays[server.address] is False
+
+
+@pytest.mark.parametrize("patience", [PATIENCE, None])
+def test_a_refused_connection_is_printed_and_is_nothing_to_log(
+    patience: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = io.StringIO()
+    with nobody_listening() as nowhere:
+        with relaying(nowhere, upstream_timeout=patience) as relay:
+            with client(relay) as connection:
+                monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+                assert send(connection) == UNAVAILABLE
+                assert not relay._smtpd_upstream.sessions
+    assert "got <class 'ConnectionRefusedError'>\n" in trace.getvalue()
+    assert capsys.readouterr().out == ""
 
 
 def test_without_a_thread_to_look_names_up_in_the_client_hears_451(
@@ -1181,6 +1580,26 @@ def test_a_session_that_is_closed_from_outside_with_a_message_in_hand_is_451(
                 assert send(two) == OK
         assert server.connections == 2
     assert "got <class 'smtplib.SMTPServerDisconnected'>\n" in trace.getvalue()
+    assert server.verbs().count("QUIT") == 1  # what follows half a message is no QUIT
+
+
+def test_a_session_that_is_closed_before_it_is_greeted_says_nothing() -> None:
+    class Channel(smtpd_compat.SMTPChannel):
+        def smtp_STOP(self, arg: Any) -> None:
+            asyncore.close_all(self._map, ignore_all=True)
+
+    held = Held()
+    with upstream({"greeting": held}) as server:
+        with relaying(server.address, channel_class=Channel) as relay:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one)
+                assert held.asked.wait(PATIENCE)
+                two.send(b"STOP\r\n")
+                for connection in (one, two):
+                    assert connection.sock.recv(1) == b""
+                    connection.close()
+                held.released.set()
+    assert server.commands == []
 
 
 def test_a_session_that_is_closed_from_outside_takes_leave() -> None:
@@ -1188,6 +1607,7 @@ def test_a_session_that_is_closed_from_outside_takes_leave() -> None:
         def smtp_STOP(self, arg: Any) -> None:
             for session in list(self.smtp_server._smtpd_upstream.sessions):
                 session.close()
+                session.close()  # there is nothing left to do
             self.push("250 closed")
 
     with upstream() as server:
