@@ -51,7 +51,7 @@ def answering(greetings: dict[str, Any]) -> tuple[str, str] | None:
 
 def _is_call_of(greeting: Any, frame: FrameType) -> bool:
     """Whether *frame* is of *greeting*, and not of another that is decorated alike."""
-    cells = getattr(getattr(greeting, "__func__", greeting), "__closure__", None) or ()
+    cells = getattr(greeting, "__closure__", None) or ()
     names = frame.f_code.co_freevars
     return all(
         frame.f_locals.get(name) is cell.cell_contents
