@@ -175,6 +175,74 @@ def test_greeting_that_has_no_code_of_its_own_counts(code: str, accepts: bool) -
     assert noted == (["me"] if accepts else [""])
 
 
+def test_greeting_that_is_not_written_in_python_counts() -> None:
+    """Such as one that Cython has compiled."""
+
+    class Compiled(smtpd_compat.SMTPChannel):
+        @functools.lru_cache(maxsize=None)  # noqa: B019
+        def smtp_EHLO(self, arg: Any) -> None:
+            self.push("250 hello")
+
+    with serving_with(Compiled) as server, connected(server) as client:
+        assert client.say(b"EHLO me") == b"250 hello\r\n"
+        assert client.say(b"MAIL FROM:<a@b> BODY=8BITMIME") == b"250 OK\r\n"
+
+
+class Unhashable:
+    """A greeting of one channel."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+
+    def __call__(self, arg: Any) -> None:
+        self.channel.push("250 hello")
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [lambda channel: lambda arg: channel.push("250 hello"), Unhashable],
+    ids=["a function", "what has no hash"],
+)
+def test_greeting_assigned_on_a_channel_counts_where_another_command_calls_it(
+    greeting: Any,
+) -> None:
+    class Calls(smtpd_compat.SMTPChannel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.smtp_EHLO = greeting(self)  # type: ignore[method-assign]
+
+        def smtp_XHELLO(self, arg: Any) -> None:
+            self.smtp_EHLO(arg)
+
+    with serving_with(Calls) as server, connected(server) as client:
+        assert client.say(b"XHELLO me") == b"250 hello\r\n"
+        assert deliver(client) == b"250 OK\r\n"
+
+
+@pytest.mark.parametrize("given", ["", None, 250])
+def test_greeting_without_a_name_counts_as_its_verb(given: Any) -> None:
+    noted: list[Any] = []
+
+    class Calls(smtpd_compat.SMTPChannel):
+        def smtp_XHELLO(self, arg: Any) -> None:
+            self.smtp_HELO(given)
+
+        def smtp_HELO(self, arg: Any) -> None:
+            self.push("250 hello")
+
+        def smtp_XNAME(self, arg: Any) -> None:
+            noted.append(self.seen_greeting)
+            self.push("250 noted")
+
+    with serving_with(Calls) as server, connected(server) as client:
+        assert client.say(b"XHELLO") == b"250 hello\r\n"
+        assert client.say(b"XNAME") == b"250 noted\r\n"
+        assert deliver(client) == b"250 OK\r\n"
+    assert noted == ["HELO"]
+
+
 @pytest.mark.parametrize("base", [smtpd_compat.SMTPChannel, Dispatches])
 def test_greeting_of_lmtp_counts(base: Any) -> None:
     class Lmtp(base):  # type: ignore[misc]
@@ -321,6 +389,9 @@ def test_the_name_that_is_noted_is_what_the_greeting_was_given() -> None:
             last = words[-1]
             self.push("250 hello " + last)
 
+        def smtp_XHELLO(self, arg: Any) -> None:
+            self.smtp_EHLO(arg)
+
         def smtp_XNAME(self, arg: Any) -> None:
             noted.append(self.seen_greeting)
             self.push("250 noted")
@@ -328,10 +399,12 @@ def test_the_name_that_is_noted_is_what_the_greeting_was_given() -> None:
         def found_terminator(self) -> None:
             super().found_terminator()
 
-    with serving_with(Greeter) as server, connected(server) as client:
-        assert client.say(b"EHLO me and you") == b"250 hello you\r\n"
-        assert client.say(b"XNAME") == b"250 noted\r\n"
-    assert noted == ["me and you"]
+    with serving_with(Greeter) as server:
+        for verb in (b"EHLO", b"XHELLO"):
+            with connected(server) as client:
+                assert client.say(verb + b" me and you") == b"250 hello you\r\n"
+                assert client.say(b"XNAME") == b"250 noted\r\n"
+    assert noted == ["me and you"] * 2
 
 
 def test_helo_of_ones_own_takes_no_parameters() -> None:

@@ -140,10 +140,15 @@ def test_what_no_socket_of_2_x_had_is_no_attribute_of_a_dispatcher(
     assert heard == []
 
 
-def test_attribute_of_a_dispatcher_without_socket_is_an_attribute_error() -> None:
+def test_attribute_of_a_dispatcher_without_socket_is_an_attribute_error(
+    heard: list[warnings.WarningMessage],
+) -> None:
     channel = smtpd_compat.SMTPChannel.__new__(smtpd_compat.SMTPChannel)
-    with pytest.raises(AttributeError, match="getsockname"):
-        channel.getsockname()  # type: ignore[attr-defined]
+    for socket_or_none in ({}, {"socket": None}):
+        vars(channel).update(socket_or_none)
+        with pytest.raises(AttributeError, match="SMTPChannel.*getsockname"):
+            channel.getsockname()  # type: ignore[attr-defined]
+    assert heard == []
 
 
 # Attributes that every channel has
@@ -221,6 +226,23 @@ def test_a_mixins_name_counts_before_the_sockets(
     finally:
         server.close()
     assert heard == []
+
+
+def test_what_a_mixins_name_raises_is_raised() -> None:
+    class Fails:
+        @property
+        def family(self) -> str:
+            raise LookupError("no family")
+
+    class Server(smtpd_compat.SMTPServer, Fails):  # type: ignore[misc]
+        pass
+
+    server = Server(("127.0.0.1", 0), None, map={})
+    try:
+        with pytest.raises(LookupError, match="no family"):
+            server.family  # noqa: B018
+    finally:
+        server.close()
 
 
 def test_to_look_at_all_of_a_server_warns_of_nothing(
