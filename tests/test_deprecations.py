@@ -116,6 +116,15 @@ def test_other_warnings_point_at_the_users_line_that_is_being_run(
     )
 
 
+def test_a_warning_of_an_import_points_at_the_import(
+    heard: list[warnings.WarningMessage],
+) -> None:
+    from smtpd_compat import EMPTYSTRING
+
+    assert EMPTYSTRING == ""
+    assert {warning.filename for warning in heard} == {__file__}
+
+
 def test_no_warning_points_into_asyncore_or_asynchat(
     heard: list[warnings.WarningMessage],
 ) -> None:

@@ -760,6 +760,18 @@ def test_the_old_name_is_that_of_a_package_that_was_imported_anew() -> None:
     assert ended.stdout.split() == ["True", "False", "True", "True"], ended.stderr
 
 
+def test_the_old_name_is_found_where_the_package_is() -> None:
+    ended = run(
+        "import smtpd_compat, sys, importlib.util\n"
+        "smtpd_compat.install_as_smtpd()\n"
+        "print(sys.modules['smtpd'] is smtpd_compat)\n"
+        "del sys.modules['smtpd']\n"
+        "spec = importlib.util.find_spec('smtpd')\n"
+        "print(spec.name, spec.origin == smtpd_compat.__file__)\n"
+    )
+    assert ended.stdout.split() == ["True", "smtpd", "True"], ended.stderr
+
+
 def test_other_names_are_found_as_before() -> None:
     ended = run(
         TAKEN_OUT + "import wave, importlib.util\n"
