@@ -59,6 +59,23 @@ def test_a_server_without_a_map_uses_asyncores_own() -> None:
     server.close()
 
 
+def test_a_server_that_sets_itself_up_serves_as_its_class_says() -> None:
+    class SetsItselfUp(Server):
+        def __init__(self, localaddr: Any, remoteaddr: Any, map: Any) -> None:
+            self.messages, self.errors = [], []
+            asyncore.dispatcher.__init__(self, map=map)
+            self.create_socket()
+            self.bind(localaddr)
+            self.listen(5)
+
+    with serving(SetsItselfUp) as server, connected(server) as client:
+        offered = [line[4:] for line in client.say(b"EHLO x").splitlines()]
+        assert offered[1:] == [b"SIZE 33554432", b"8BITMIME", b"HELP"]
+        client.send(MESSAGE)
+        assert client.replies(4)[-1] == OK
+    assert [message.data for message in server.messages] == [b"hello"]
+
+
 def test_process_message_has_to_be_overridden() -> None:
     server = smtpd_compat.SMTPServer(("127.0.0.1", 0), None)
     try:
@@ -547,6 +564,40 @@ def test_whoever_leaves_a_full_server_makes_room_at_once(
                     client.vanish()
                 stage.until(lambda first=first: first not in stage.channels)
         assert stage.server.errors == []
+
+
+@pytest.mark.parametrize(
+    "kinds", [(Channel, Channel), (Plain, Plain), (Channel, Plain), (Plain, Channel)]
+)
+def test_whoever_is_taken_out_makes_room_though_somebody_else_joins_the_map(
+    kinds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a second later, where all channels are of a class that tells of its end."""
+
+    class TakesTwo(Server):
+        connection_limit = 2
+
+        def handle_accepted(self, conn: Any, addr: Any) -> None:
+            self.channel_class = kinds[len(stage.channels)]
+            super().handle_accepted(conn, addr)
+
+    now = [1.0]
+    tell(monkeypatch, lambda: now[0])
+    with on_stage(TakesTwo) as stage, stage.connect(), stage.connect():
+
+        def is_refused() -> bool:
+            with Client(address(stage.server)) as third:
+                return stage.hear(third).startswith(b"421 ")
+
+        assert is_refused()
+        first = stage.channels[0]
+        with contextlib.closing(first.socket):
+            del stage.map[first._fileno]
+            Server(("127.0.0.1", 0), None, map=stage.map)
+            if kinds == (Channel, Channel):
+                assert is_refused()
+                now[0] += 0.51
+            assert not is_refused()
 
 
 def test_a_full_server_does_not_count_for_everyone_whom_it_refuses(

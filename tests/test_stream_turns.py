@@ -923,6 +923,70 @@ def test_a_closed_server_leaves_the_map_to_others_with_its_last_client(
         assert stage.say(client, b"NOOP") == OK
 
 
+class Plain(asynchat.async_chat):
+    """A conversation of somebody's own, which times itself, and tells of no end."""
+
+    def __init__(self, server: Any, conn: Any, addr: Any, *args: Any, **_: Any) -> None:
+        super().__init__(conn, map=server._map)
+        self.smtp_server = server
+        self.set_terminator(b"\r\n")
+        self.push(b"220 plain\r\n")
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        pass
+
+    def found_terminator(self) -> None:
+        self.push(b"250 still here\r\n")
+
+
+@LOOPS
+def test_a_channel_of_another_class_is_not_left_and_lets_the_loop_end(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Serves(Patient):
+        channel_class = Plain
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        for seconds in (400, 800):
+            later(monkeypatch, seconds)
+            assert stage.say(client, b"NOOP") == b"250 still here\r\n"
+            stage.server.close()
+        client.close()
+        later(monkeypatch, 900)
+        loop(timeout=0.01, map=stage.map)
+        assert stage.map == {}
+        assert stage.server.errors == []
+
+
+@LOOPS
+def test_clients_that_a_server_accepts_by_itself_time_out_after_it_has_closed(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Accepts(Patient):
+        def handle_accept(self) -> None:
+            self.handle_accepted(*self.socket.accept())
+
+    with on_stage(Accepts, loop=loop) as stage:
+        with stage.connect() as first, stage.connect() as client:
+            stage.server.close()
+            assert stage.say(first, b"QUIT") == b"221 Bye\r\n"
+            stage.until(lambda: len(stage.channels) == 1)
+            later(monkeypatch, 302)
+            assert stage.rest(client) == FAREWELL
+        loop(timeout=0.01, map=stage.map)
+        assert stage.map == {}
+
+
+def test_closing_each_that_is_in_the_map_empties_it() -> None:
+    with on_stage(Patient) as stage, stage.connect():
+        stage.server.close()
+        entries = list(stage.map.values())
+        assert len(entries) == 2  # with what takes leave of the idle
+        for entry in entries * 2:
+            entry.close()
+        assert stage.map == {}
+
+
 def test_time_is_not_limited_unless_a_class_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import select
+import signal
 import socket
 import sys
 import threading
@@ -63,6 +65,10 @@ class Working(KeepsLog, smtpd_compat.SMTPServer):
     def begun(self) -> None:
         """Wait until one more message is in hand."""
         assert self.started.acquire(timeout=PATIENCE)
+
+    def has_begun(self) -> bool:
+        """Whether one more message is in hand."""
+        return self.started.acquire(blocking=False)
 
     def finished(self) -> None:
         """Wait until the handler has nothing in hand."""
@@ -259,6 +265,35 @@ def test_a_closed_server_leaves_no_thread(loop: Any) -> None:
         assert [stage.hear(client) for _ in range(4)][-1] == OK
         assert not any(thread.is_alive() for thread in stage.server.threads)
         assert list(stage.map.values()) == stage.channels
+
+
+@LOOPS
+def test_closing_a_server_waits_for_the_ends_of_all_its_threads(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[threading.Thread] = []
+    join = threading.Thread.join
+
+    def noted(thread: threading.Thread, timeout: float | None = None) -> None:
+        joined.append(thread)
+        join(thread, timeout)
+
+    class Three(Working):
+        worker_threads = 3
+
+    with on_stage(Three, loop=loop) as stage, contextlib.ExitStack() as cleanup:
+        clients = [cleanup.enter_context(stage.connect()) for _ in range(3)]
+        for client in clients:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            stage.until(stage.server.has_begun)
+        quick(stage.server)
+        for client in clients:
+            assert [stage.hear(client) for _ in range(5)][-1] == OK
+        monkeypatch.setattr(threading.Thread, "join", noted)
+        stage.server.close()
+        assert set(joined) == set(stage.server.threads)
+        assert len(set(joined)) == 3
+        assert not any(thread.is_alive() for thread in joined)
 
 
 @LOOPS
@@ -527,6 +562,59 @@ def test_a_start_that_is_interrupted_leaves_the_loop_and_the_count_right(
             other.send(b"HELO x\r\n" + MESSAGE * 3)
             assert [stage.hear(other) for _ in range(13)][4::4] == [OK] * 3
         assert len(set(stage.server.threads)) <= 2
+
+
+@LOOPS
+def test_a_thread_that_has_waited_long_enough_takes_a_call_that_is_on_its_way(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def looks_before_there_is_a_call(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "smtpd_compat worker":
+            thread.join(0.05)
+
+    monkeypatch.setattr("smtpd_compat._connection._workers._IDLE", 0.0)
+    monkeypatch.setattr(threading.Thread, "start", looks_before_there_is_a_call)
+    with on_stage(Working, loop=loop) as stage, stage.connect() as client:
+        quick(stage.server)
+        client.send(b"HELO x\r\n" + MESSAGE)
+        assert [stage.hear(client) for _ in range(5)][-1] == OK
+        stage.server.joined()
+
+
+@LOOPS
+def test_a_command_that_turns_the_loop_brings_the_answer_to_another_message(
+    loop: Any,
+) -> None:
+    """The turn that it came from then finds nothing left to read."""
+
+    class Turns(Channel):
+        def smtp_XTURN(self, arg: Any) -> None:
+            loop(timeout=0.01, map=stage.map, count=1)
+            self.push("250 turned")
+
+    class Serves(Working):
+        channel_class = Turns
+
+    with on_stage(Serves, loop=loop) as stage, contextlib.ExitStack() as cleanup:
+        other, *clients = (cleanup.enter_context(stage.connect()) for _ in range(3))
+        known = set(stage.map)
+        for client in clients:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            assert [stage.hear(client) for _ in range(4)][-1] == GO_ON
+            stage.until(stage.server.has_begun)
+        (wakes,) = set(stage.map) - known
+        stage.server.may_end.release()
+        other.send(b"XTURN\r\n")
+        for descriptor in (wakes, stage.channels[0].socket):
+            assert select.select([descriptor], [], [], PATIENCE)[0]
+        stage.turn(1, timeout=1)
+        assert stage.hear(other) == b"250 turned\r\n"
+        quick(stage.server)
+        assert [stage.hear(client) for client in clients] == [OK, OK]
+        assert set(stage.map) == known
 
 
 class Failure(Exception):
@@ -825,6 +913,54 @@ def test_a_forked_child_uses_threads_and_pipe_of_its_own(loop: Any) -> None:
             for each in (client, other):
                 assert [stage.hear(each) for _ in range(5)][-1] == OK
             assert len(stage.server.messages) == 2
+
+
+class TakesItsTime(socket.socket):
+    """What wakes the loop, and waits before it does."""
+
+    has_begun = threading.Event()
+    may_go_on = threading.Event()
+
+    def send(self, *args: Any) -> int:
+        self.has_begun.set()
+        assert self.may_go_on.wait(PATIENCE)
+        return super().send(*args)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_while_a_thread_wakes_the_loop_serves_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = socket.socketpair
+
+    def socketpair() -> Any:
+        near, far = original()
+        return near, TakesItsTime(fileno=far.detach())
+
+    monkeypatch.setattr(TakesItsTime, "has_begun", threading.Event())
+    monkeypatch.setattr(TakesItsTime, "may_go_on", threading.Event())
+    with on_stage(Working) as stage, stage.connect() as client:
+        quick(stage.server)
+        with monkeypatch.context() as patch:
+            patch.setattr(smtpd_compat.socket, "socketpair", socketpair)
+            client.send(b"HELO x\r\n" + MESSAGE)
+            stage.until(TakesItsTime.has_begun.is_set)
+        ended, ends = os.pipe()
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                status = _child(stage)
+            finally:
+                os._exit(status)
+        os.close(ends)
+        with open(ended, "rb"):
+            if not select.select([ended], [], [], PATIENCE)[0]:
+                os.kill(child, signal.SIGKILL)
+            assert os.waitpid(child, 0)[1] == 0
+        TakesItsTime.may_go_on.set()
+        assert [stage.hear(client) for _ in range(5)][-1] == OK
 
 
 def _child(stage: Any) -> int:
