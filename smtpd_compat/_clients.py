@@ -139,5 +139,5 @@ def forget(server: SMTPServer, conn: Any) -> None:
     """
     for map in (server._map, asyncore.socket_map):
         for descriptor, entry in list(map.items()):
-            if entry is not server and look_up(entry, "socket") is conn:
+            if look_up(entry, "socket") is conn:
                 del map[descriptor]

@@ -123,8 +123,6 @@ class WorkerPool:
         self._is_closed = True
         for _ in range(self._working):
             self._calls.put(None)
-        if not self._unfinished:
-            self.join()
         self._rest()
 
     def forget_parent(self) -> None:
@@ -254,7 +252,6 @@ class _SelfPipe(asyncore.dispatcher):
         self._socket_map = map
         self._near_end, self._far_end = smtpd_compat.socket.socketpair()
         self._near_end.setblocking(False)
-        self._far_end.setblocking(False)
         self.socket = self._near_end
         self._woken = woken
         #: Who writes has it: else a thread might write into a descriptor that has
@@ -278,7 +275,7 @@ class _SelfPipe(asyncore.dispatcher):
         """End the loop's waiting; for any thread that has the lock."""
         try:
             self._far_end.send(b"\0")
-        except OSError:  # full, so that the loop will wake; or closed
+        except OSError:  # closed
             pass
 
     def writable(self) -> bool:
