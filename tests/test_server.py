@@ -59,6 +59,23 @@ def test_a_server_without_a_map_uses_asyncores_own() -> None:
     server.close()
 
 
+@pytest.mark.parametrize("host, warns", [("", True), ("127.0.0.1", False)])
+def test_a_server_keeps_its_addresses_and_tells_of_an_empty_host(
+    host: str, warns: bool, heard: Any
+) -> None:
+    server = Server((host, 0), ("upstream.example.com", 25), map={})
+    try:
+        assert server._localaddr == (host, 0)
+        assert server._remoteaddr == ("upstream.example.com", 25)
+        assert server.socket.getsockname()[0] == (host or "0.0.0.0")
+        if os.name == "posix":
+            assert server.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    finally:
+        server.close()
+    told = ["asked to listen on ''" in str(warning.message) for warning in heard]
+    assert told == [True] * warns
+
+
 def test_a_server_that_sets_itself_up_serves_as_its_class_says() -> None:
     class SetsItselfUp(Server):
         def __init__(self, localaddr: Any, remoteaddr: Any, map: Any) -> None:

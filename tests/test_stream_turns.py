@@ -952,6 +952,7 @@ def test_a_channel_of_another_class_is_not_left_and_lets_the_loop_end(
             assert stage.say(client, b"NOOP") == b"250 still here\r\n"
             stage.server.close()
         client.close()
+        stage.until(lambda: not stage.channels)
         later(monkeypatch, 900)
         loop(timeout=0.01, map=stage.map)
         assert stage.map == {}
