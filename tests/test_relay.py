@@ -19,7 +19,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat._relays import _blocking
-from smtpd_compat._relays._blocking import hello_name
+from smtpd_compat._relays._blocking import endpoint, hello_name
 from tests.support.descriptors import descriptors, none_below
 from tests.support.serving import address, serving
 from tests.support.upstream import (
@@ -537,6 +537,59 @@ def test_every_kind_of_peer_can_send(peer: Any) -> None:
 # The hook
 
 
+@pytest.mark.parametrize(
+    ("remoteaddr", "expected"),
+    [
+        (("up.example", 2525), ("up.example", 2525)),
+        (("up.example", 0), ("up.example", 25)),
+        (("up.example", None), ("up.example", 25)),
+        (("up.example:26", 0), ("up.example", 26)),
+        (("up.example:26", 27), ("up.example:26", 27)),
+        (("2001:db8::1", 0), ("2001:db8::1", 25)),
+        (("2001:db8::1", 26, 0, 0), ("2001:db8::1", 26)),
+    ],
+)
+def test_host_and_port_are_read_as_smtplib_reads_them(
+    remoteaddr: Any, expected: Any
+) -> None:
+    assert endpoint(remoteaddr) == expected
+
+
+def test_a_port_that_is_no_number_is_an_oserror_as_in_smtplib() -> None:
+    with pytest.raises(OSError, match="nonnumeric port"):
+        endpoint(("up.example:smtp", 0))
+
+
+@pytest.mark.parametrize("name", ["process_message", "_deliver"])
+def test_a_method_of_the_instance_s_own_is_called(name: str) -> None:
+    called: list[Any] = []
+    with upstream() as server:
+        with serving(smtpd_compat.PureProxy, server.address) as relay:
+            setattr(relay, name, lambda *args, **kwargs: called.append(args))
+            with smtplib.SMTP(*address(relay), timeout=PATIENCE) as client:
+                client.ehlo()
+                assert send(client, ALICE) == (250, b"OK")
+        assert server.commands == []
+    assert len(called) == 1
+
+
+def test_text_that_has_been_handed_on_may_be_delivered_as_ones_own_later() -> None:
+    text = "A: 1\n\nx\n"
+    with upstream() as server, unserved(server.address) as relay:
+        assert relay.process_message("", "from@x", [ALICE], text) is None
+        assert relay._deliver("from@x", [ALICE], text) == {}
+    assert [message.data for message in server.messages] == [
+        b"A: 1\r\n\r\nx\r\n\r\n",
+        b"A: 1\r\n\r\nx\r\n",
+    ]
+
+
+def test_deliver_sends_to_a_recipient_given_twice_once() -> None:
+    with upstream() as server, unserved(server.address) as relay:
+        assert relay._deliver("from@x", [ALICE, BOB, ALICE], "A: 1\n\n") == {}
+        assert recipients(server) == [ALICE, BOB]
+
+
 def test_deliver_keeps_its_calls_of_smtplib() -> None:
     """Programs' tests replace smtplib.SMTP, and look at what it was called with."""
     with unserved(("up.example", 2525)) as relay, mock.patch("smtplib.SMTP") as smtp:
@@ -609,13 +662,33 @@ def test_what_stands_in_the_place_of_smtplib_gets_the_message(
     ]
 
 
+@pytest.mark.parametrize("name", ["__init__", "connect", "sendmail", "quit"])
+def test_what_stands_in_the_place_of_one_method_of_smtplib_is_called(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = getattr(smtplib.SMTP, name)
+    called = []
+
+    def replaced(self: Any, *args: Any, **kwargs: Any) -> Any:
+        called.append(type(self))
+        return method(self, *args, **kwargs)
+
+    with upstream() as server:
+        with proxy(server.address) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(smtplib.SMTP, name, replaced)
+                assert send(client, ALICE) == (250, b"OK")
+        assert recipients(server) == [ALICE]
+    assert called == [smtplib.SMTP]
+
+
 def test_what_stands_in_the_place_of_create_connection_is_called(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connected = []
 
     def refuse(address: Any, *args: Any, **kwargs: Any) -> Any:
-        connected.append(address)
+        connected.append((address, *args))
         raise ConnectionRefusedError(111, "not in this test")
 
     with upstream() as server:
@@ -624,7 +697,7 @@ def test_what_stands_in_the_place_of_create_connection_is_called(
                 patch.setattr(socket, "create_connection", refuse)
                 assert send(client, ALICE) == UNAVAILABLE
             assert send(client, ALICE) == (250, b"OK")
-        assert connected == [server.address]
+        assert connected == [(server.address, 300.0)]
 
 
 @pytest.mark.parametrize(
@@ -671,16 +744,18 @@ def test_recipients_that_a_stand_in_for_smtplib_refuses_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trace = io.StringIO()
-    refused = {ALICE: (550, b"no")}
+    refused = {ALICE: (550, b"no"), "eve@x": (452, b"full")}
     with unserved(("up.example", 25)) as relay, mock.patch("smtplib.SMTP") as smtp:
         error = smtplib.SMTPRecipientsRefused(refused)
         smtp.return_value.sendmail.side_effect = error
         monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
-        assert relay._deliver("from@x", [ALICE, BOB], "") == {
+        assert relay._deliver("from@x", [ALICE, "eve@x", BOB], "") == {
             **refused,
-            BOB: (550, b"no"),
+            BOB: (452, b"full"),
         }
-    assert trace.getvalue() == "got SMTPRecipientsRefused\n"
+        error.recipients = {}
+        assert relay._deliver("from@x", [ALICE], "") == {ALICE: (-1, "ignore")}
+    assert trace.getvalue() == "got SMTPRecipientsRefused\n" * 2
 
 
 def test_failures_are_printed_as_the_original_prints_smtplibs(
@@ -694,10 +769,13 @@ def test_failures_are_printed_as_the_original_prints_smtplibs(
             for connection in (client, client, other):
                 send(connection, ALICE)
             monkeypatch.undo()
-    got = [line for line in trace.getvalue().splitlines() if line.startswith("got")]
-    assert got == [
+    said = trace.getvalue().splitlines()
+    assert [line for line in said if line.startswith(("got", "we got"))] == [
         "got <class 'smtplib.SMTPSenderRefused'>",
+        "we got some refusals: {'alice@x': (450, b'a')}",
+        "we got some refusals: {}",
         "got <class 'ConnectionRefusedError'>",
+        "we got some refusals: {'alice@x': (-1, 'ignore')}",
     ]
 
 
@@ -792,6 +870,7 @@ def test_deliver_gives_each_reply_its_own_time(
             relay.upstream_timeout = 300.0
             assert relay._deliver("from@x", [ALICE], "A: 1\n\n") == {}
     assert 0 < min(waits)
+    assert waits[0] == pytest.approx(300_000.0)
 
 
 @pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "select"])
@@ -957,3 +1036,10 @@ def test_a_debug_stream_that_fails_does_not_undo_what_was_delivered(
     reply = relay.process_message(("c", 1), "a@b", ["b@d", "c@d"], b"x")
     assert reply is not None
     assert reply.startswith("554")
+
+
+def test_the_settings_of_the_class_are_those_in_its_documentation() -> None:
+    cls = smtpd_compat.PureProxy
+    assert (cls.worker_threads, cls.upstream_timeout) == (64, 300.0)
+    assert (cls.upstream_sessions, cls.upstream_keep) == (256, 5.0)
+    assert (cls.upstream_queue, cls.upstream_queue_timeout) == (4096, 120.0)

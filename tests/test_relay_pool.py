@@ -494,6 +494,14 @@ def test_messages_wait_for_upstream_side_by_side_and_without_threads() -> None:
     assert not [name for name in names if "worker" in name]
 
 
+def test_a_class_that_allows_no_session_gets_one() -> None:
+    with upstream() as server:
+        with relaying(server.address, upstream_sessions=0) as relay:
+            with client(relay) as one, client(relay) as two:
+                assert send(one) == send(two) == OK
+        assert server.connections == 1
+
+
 def test_no_more_sessions_are_opened_than_a_class_allows() -> None:
     with upstream() as server:
         with relaying(server.address, upstream_sessions=3) as relay:
@@ -813,8 +821,9 @@ def test_a_client_that_ends_its_side_has_left_if_it_has_waited_half_a_second() -
         assert not waiting.is_gone(waiting.since + 0.6)
 
 
+@pytest.mark.parametrize("cls", [Relay, InWorkers], ids=["loop", "workers"])
 def test_a_client_that_sends_all_it_has_and_then_only_reads_is_served(
-    monkeypatch: pytest.MonkeyPatch,
+    cls: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Channel(smtpd_compat.SMTPChannel):
         def smtp_STALL(self, arg: Any) -> None:
@@ -824,7 +833,7 @@ def test_a_client_that_sends_all_it_has_and_then_only_reads_is_served(
     held, stalled = Held(), Held()
     settings = {"upstream_sessions": 1, "channel_class": Channel}
     with upstream({"end of data": held}) as server:
-        with relaying(server.address, **settings) as relay:
+        with relaying(server.address, cls=cls, **settings) as relay:
             with client(relay) as one, client(relay) as other:
                 hand_over(one, "one@x")
                 assert held.asked.wait(PATIENCE)
@@ -838,7 +847,10 @@ def test_a_client_that_sends_all_it_has_and_then_only_reads_is_served(
                     )
                     script.shutdown(socket.SHUT_WR)
                     stalled.released.set()
-                    until(lambda: relay._smtpd_upstream.queue)
+                    if cls is Relay:
+                        until(lambda: relay._smtpd_upstream.queue)
+                    else:
+                        until(lambda: relay._smtpd_workers._in_hand == 2)
                     held.released.set()
                     with script.makefile("rb") as replies:
                         heard = replies.read()
@@ -1261,10 +1273,17 @@ def test_a_name_is_looked_up_while_others_are_served(
     ids=str,
 )
 @pytest.mark.parametrize("cls", [Relay, Blocking], ids=["loop", "blocking"])
-def test_an_address_that_nobody_can_have_is_451(remoteaddr: Any, cls: Any) -> None:
+def test_an_address_that_nobody_can_have_is_451(
+    remoteaddr: Any, cls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = io.StringIO()
     with relaying(remoteaddr, cls=cls) as relay, client(relay) as connection:
+        monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
         assert send(connection) == UNAVAILABLE
         assert send(connection) == UNAVAILABLE
+    got = [line for line in trace.getvalue().splitlines() if line.startswith("got")]
+    assert len(got) == 2
+    assert "smtplib" not in got[0]
 
 
 @LOOPS
@@ -1717,6 +1736,7 @@ def test_exit_now_out_of_a_reply_leaves_the_loop() -> None:
         ("0.0.0.0", "localhost"),
         ("", "127.0.0.1"),
         ("::1", "::1"),
+        ("::1", "::"),
         ("::", "127.0.0.1"),
         ("::", "::1"),
         ("127.0.0.1", "::ffff:127.0.0.1"),
@@ -1740,6 +1760,23 @@ def test_a_relay_to_itself_is_refused(
     with pytest.raises(ValueError, match="is the address of the relay itself"):
         cls((local, port), (remote, port), map=map)
     assert map == {}
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_a_relay_to_a_name_of_which_one_address_is_its_own_is_refused(
+    own: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port("127.0.0.1")
+    addresses = [("192.0.2.1", port)]
+    addresses.insert(own, ("127.0.0.1", port))
+    have_addresses(monkeypatch, *addresses)
+    with pytest.raises(ValueError, match="is the address of the relay itself"):
+        smtpd_compat.PureProxy(("127.0.0.1", port), ("up.example", port), map={})
+
+
+def test_ipv4_only_is_not_reached_by_ipv6() -> None:
+    port = free_port("0.0.0.0")
+    smtpd_compat.PureProxy(("0.0.0.0", port), ("::1", port), map={}).close()
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
