@@ -478,6 +478,47 @@ def test_a_session_that_is_not_greeted_leaves_the_socket_map(
             )
 
 
+def test_an_upstream_that_greets_nobody_is_heard_by_all_that_wait() -> None:
+    held = Held()
+
+    def refuse(argument: Any) -> str:
+        held(argument)
+        return "554 no"
+
+    with upstream({"greeting": refuse}) as server:
+        with relaying(server.address) as relay:
+            with client(relay) as one, client(relay) as two:
+                hand_over(one)
+                hand_over(two)
+                until(lambda: len(relay._smtpd_upstream.sessions) == 2)
+                held.released.set()
+                assert one.getreply() == two.getreply() == (554, b"no")
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [
+        ({"greeting": "554 no"}, "SMTPConnectError"),
+        ({"greeting": CLOSE}, "SMTPServerDisconnected"),
+        ({"EHLO": "502 no", "HELO": "504 no"}, "SMTPHeloError"),
+        ({"EHLO": "nonsense"}, "SMTPServerDisconnected"),
+        ({"MAIL": "452 no"}, "SMTPSenderRefused"),
+        ({"MAIL": CLOSE}, "SMTPServerDisconnected"),
+        ({"DATA": "452 no"}, "SMTPDataError"),
+    ],
+)
+def test_why_a_message_was_not_taken_is_printed(
+    script: Any, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = io.StringIO()
+    with upstream(script) as server:
+        with relaying(server.address) as relay, client(relay) as connection:
+            monkeypatch.setattr(smtpd_compat, "DEBUGSTREAM", trace)
+            assert send(connection) != OK
+    assert f"got <class 'smtplib.{printed}'>\n" in trace.getvalue()
+
+
 def test_messages_wait_for_upstream_side_by_side_and_without_threads() -> None:
     """Upstream answers nobody before all are there."""
     everybody = threading.Barrier(100)
@@ -1226,6 +1267,34 @@ def test_reading_a_large_message_slowly_is_no_silence() -> None:
 
 
 # Names
+
+
+@LOOPS
+def test_a_message_does_not_wait_longer_for_a_name_either(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held()
+    lookup = socket.getaddrinfo
+
+    def slowly(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host != "up.example":
+            return lookup(host, port, *args, flags=flags, **kwargs)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        held(None)
+        return lookup("127.0.0.1", port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    with upstream() as server:
+        settings = {"upstream_queue_timeout": 0.1}
+        remoteaddr = ("up.example", server.address[1])
+        with relaying(remoteaddr, loop, **settings) as relay:
+            with client(relay) as connection:
+                assert send(connection) == UNAVAILABLE
+                held.released.set()
+                until(lambda: not relay._smtpd_upstream._is_busy)
+                assert send(connection) == OK
+        assert len(server.messages) == 1
 
 
 def test_a_name_is_looked_up_while_others_are_served(

@@ -170,6 +170,7 @@ class Pool:
                 self._is_busy = True
                 look_up = partial(socket.getaddrinfo, host, port, **kind)
                 self._in_thread(look_up, self._resolved)
+                self.watch_clock()
                 return
         except Exception as error:  # noqa: BLE001 - no address, or no thread left
             self._is_busy = False
@@ -256,8 +257,14 @@ class Pool:
                 self.look_at(session.deadline)
 
     def watch_clock(self) -> None:
-        """Have a thread sleep until the alarm, unless the loop is ours and does so."""
-        if self.alarm is None or self._sleep is not None or is_running_on(self.map):
+        """Have a thread sleep until the alarm, unless the loop is ours and does so.
+
+        Our loop looks at the alarm while there are sessions; before the first, a name
+        may have to be looked up.
+        """
+        if self.alarm is None or self._sleep is not None:
+            return
+        if is_running_on(self.map) and (self.sessions or not self._is_busy):
             return
         left = max(0.0, self.alarm - time.monotonic())
         sleep = threading.Event()
