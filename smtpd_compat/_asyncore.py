@@ -39,7 +39,11 @@ else:
         except (ImportError, AttributeError) as error:
             raise ImportError(_how_to_mend(error)) from None
 
-__all__ = ["asynchat", "asyncore", "is_asyncores", "stock_methods"]
+#: What leaves the loop, whoever raises it; asyncore has the same.
+LEAVING: tuple[type[BaseException], ...]
+LEAVING = asyncore.ExitNow, KeyboardInterrupt, SystemExit
+
+__all__ = ["LEAVING", "asynchat", "asyncore", "is_asyncores", "stock_methods"]
 
 
 def is_asyncores(function: Any) -> bool:

@@ -11,7 +11,7 @@ import smtpd_compat
 from ._asyncore import asynchat, asyncore, is_asyncores, stock_methods
 from ._commands import Commands
 from ._connection._session import Session, has_begun, session_of
-from ._connection._stream import STOCK
+from ._connection._stream import STOCK, UNASKED
 from ._eras import _calls
 from ._eras._names import ForwardsToSocket, OldChannelNames
 from ._eras._text_hooks import decode, joined_lines, keep_lines_as_text
@@ -311,6 +311,8 @@ class SMTPChannel(
             if session.watches:
                 session.look_for_greeting(self)
             _calls.sent_text(self)
+        else:
+            self._smtpd.last_pushed = data
         return asynchat.async_chat.send(self, data)
 
     def close_when_done(self) -> None:
@@ -337,7 +339,7 @@ class SMTPChannel(
         if session.last_heard is not None:
             session.last_heard = time.monotonic()
         if session.hold is None:
-            session.last_pushed = b""
+            session.last_pushed = UNASKED
         session.turn(self, self.handle_read)
 
     def handle_read(self) -> None:
@@ -366,7 +368,7 @@ class SMTPChannel(
         """Log the exception, and close the connection."""
         if is_asyncores(asyncore.dispatcher.handle_error):
             log_caught(self, "closing")
-            self.handle_close()
+            self._smtpd.see_closed(self)
         else:  # a patch, for all dispatchers
             super().handle_error()
 

@@ -39,6 +39,9 @@ _LOOK_PAUSE = 0.1
 
 _NEVER = float("inf")
 
+#: Seconds that are waited for at once; epoll takes no number much greater than this.
+_LONGEST_WAIT = 1e6
+
 
 class _OfThread(threading.local):
     """What each thread has of its own."""
@@ -74,16 +77,19 @@ def loop(
     if poller.loops > 1:
         # The channel whose handler calls this has had no time to tell what it wants.
         poller.ask_everybody()
+    is_to_go_on = False
     try:
         while map and (count is None or count > 0):
             poller.turn(timeout)
             if count is not None:
                 count -= 1
+        is_to_go_on = bool(map)
     finally:
         poller.loops -= 1
-        # Otherwise it is kept: a program that calls loop(count=1) again and again
-        # would make an epoll each time, and find no descriptor for it some time.
-        if not map and not poller.loops:
+        # Kept, if there was no exception: a program that calls loop(count=1) again and
+        # again would make an epoll each time, and find no descriptor for it some time.
+        # A signal handler's may have come between any two steps of its own.
+        if not is_to_go_on and not poller.loops:
             _of_thread.pollers.pop(id(map), None)
             poller.close()
 
@@ -139,11 +145,14 @@ class _Poller(Watch):
         turn = self._turns
         for fd, events in self._wait(timeout):
             dispatcher = self._watched.get(fd)
+            if events & ~(CAN_READ | CAN_WRITE):
+                events = self.as_wanted(fd)
             writes = events & ~CAN_READ
             if writes or fd not in self._notifying:
                 self._changed.add(fd)
             if self._map.get(fd) is not dispatcher or dispatcher is None:
                 self._changed.add(fd)
+                self._is_stale = self._is_stale or fd in self._closed
                 continue
             if fd in self._resting:
                 self._resting.discard(fd)
@@ -206,7 +215,7 @@ class _Poller(Watch):
                 raise KeyboardInterrupt
             if until == _NEVER:
                 return self.ready(None)
-            return self.ready(until - now if until > now else 0.0)
+            return self.ready(min(until - now, _LONGEST_WAIT) if until > now else 0.0)
         finally:
             self.is_waiting = False
 
@@ -249,23 +258,33 @@ class _Poller(Watch):
         if len(self._map) != len(self._watched):
             self._changed.update(set(self._map).symmetric_difference(self._watched))
             self._ask()
+        if self._is_stale:
+            self._start_afresh()
+            self._ask()
 
     def _newest(self) -> list[Any]:
         """The descriptors at the end of the map, where a dict has what came last.
 
-        Where the numbers are the same, one look tells whether they tell the truth:
-        somebody may have left without a word.
+        One look more tells whether the number of them tells the truth: others may have
+        left without a word, and each newcomer may have the descriptor of one.
         """
         came = len(self._map) - len(self._watched)
         try:
             newest = reversed(self._map)
             if came > 0:
-                return list(islice(newest, came))
-            for fd in newest:
-                return [] if self._map[fd] is self._watched.get(fd) else [fd]
+                fds = list(islice(newest, came + 1))
+                if len(fds) > came and self._is_known(fds[-1]):
+                    fds.pop()
+                    return fds
+            elif all(self._is_known(fd) for fd in islice(newest, 1)):
+                return []
+            return [fd for fd in list(self._map) if not self._is_known(fd)]
         except (TypeError, KeyError, RuntimeError):
             pass  # no dict, or changed by another thread
         return []
+
+    def _is_known(self, fd: int) -> bool:
+        return self._map[fd] is self._watched.get(fd)
 
     def _ask(self) -> None:
         """Ask those to which something has happened what they want."""

@@ -106,9 +106,9 @@ def log_if_possible(log: Any, *arguments: str) -> None:
             log(*arguments)
         except UnicodeEncodeError:
             log(ascii_only(arguments[0]), *arguments[1:])
-    except smtpd_compat.asyncore.ExitNow:
+    except (smtpd_compat.asyncore.ExitNow, KeyboardInterrupt, SystemExit):
         raise
-    except Exception:  # noqa: BLE001 - the log's end is not the server's
+    except BaseException:  # noqa: BLE001 - the log's end is not the server's
         pass
 
 

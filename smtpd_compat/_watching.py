@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import sys
 import threading
 import time
-from contextlib import suppress
 from functools import partial
 
-from ._asyncore import asyncore
+from ._asyncore import LEAVING
 from ._channel import SMTPChannel
 
 TYPE_CHECKING = bool()
@@ -34,6 +35,9 @@ _MASKS = {READ: CAN_READ, WRITE: CAN_WRITE, READ | WRITE: CAN_READ | CAN_WRITE}
 
 #: Events that epoll reports in one turn; the others come first in the next.
 _EVENTS_PER_TURN = 256
+
+#: Why a selector cannot watch something that is open: a regular file, or no room.
+_UNWATCHABLE = frozenset((errno.EPERM, errno.ENOSPC, errno.ENOMEM))
 
 #: A channel that leaves these alone says itself when it has changed.
 _NOTIFYING = (
@@ -71,6 +75,11 @@ class Watch:
         self._pools: dict[Any, int] = {}
         #: The descriptors of those to which something happened.
         self._changed: set[int] = set()
+        #: Descriptors that were closed before they could be taken out of the selector.
+        #: If another process holds what they were, epoll goes on reporting it.
+        self._closed: set[int] = set()
+        #: Some of these are reported, or about to be used again.
+        self._is_stale = False
         #: Tells which one, by descriptor, is to be asked again.
         self.notify = self._changed.add
         #: Another poller has taken some of these channels, which tell that one now.
@@ -82,7 +91,10 @@ class Watch:
         self._forks = _forks
         self._better_after: float | None = None
         best: Any = self._selectors.DefaultSelector
-        if best is getattr(self._selectors, "EpollSelector", None):
+        if best is getattr(self._selectors, "EpollSelector", None) and hasattr(
+            select,
+            "epoll",  # a monkey patch may have taken it out
+        ):
             best = _Epoll
         try:
             self._use(best())
@@ -133,11 +145,17 @@ class Watch:
         old = self._selector
         self._open()
         old.close()
+        self._closed.clear()
+        self._is_stale = False
         self._watch_all_anew()
 
     def register(self, fd: int, dispatcher: Any) -> None:
         """Keep *dispatcher*, which is new at *fd*."""
         self._watched[fd] = dispatcher
+        if fd in self._closed:
+            self._closed.discard(fd)
+            # What a child holds would be taken for this one's.
+            self._is_stale = self._is_stale or _children > 0
         notifier = _notifier_of(dispatcher)
         if notifier is None:
             is_stock = getattr(type(dispatcher), "_smtpd_has_stock_wants", None)
@@ -180,7 +198,12 @@ class Watch:
         self._sockets.pop(fd, None)
         # A forked child shares an epoll with its parent, who watches on.
         if self._events.pop(fd, 0) and self._forks == _forks:
-            self._selector.unregister(fd)
+            if not self._selector.unregister(fd):
+                self._closed.add(fd)
+
+    def as_wanted(self, fd: int) -> int:
+        """What an error or an end is for the one at *fd*: what it waits for."""
+        return _MASKS.get(self._events.get(fd, 0), 0)
 
     def _set_events(self, fd: int, dispatcher: Any, events: int) -> None:
         before = self._events.pop(fd, 0)
@@ -191,14 +214,15 @@ class Watch:
                 self._selector.modify(fd, events)
             else:
                 self._selector.register(fd, events)
-        except PermissionError:
-            # A regular file: epoll refuses it, and poll calls it always ready.
-            self._selector.close()
-            self._make_do()
-            self._watch_all_anew()
-        except (OSError, ValueError):
-            # Closed without leaving the map; asyncore's poll hears of it like this.
-            _tell_of_close(dispatcher)
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) in _UNWATCHABLE:
+                # Poll has room, and calls a regular file always ready.
+                self._selector.close()
+                self._make_do()
+                self._watch_all_anew()
+            else:
+                # Closed without leaving the map; asyncore's poll hears of it like this.
+                _tell_of_close(dispatcher)
         else:
             self._events[fd] = events
 
@@ -220,9 +244,15 @@ class _Epoll:
     def modify(self, fd: int, events: int) -> None:
         self._epoll.modify(fd, _MASKS[events])
 
-    def unregister(self, fd: int) -> None:
-        with suppress(OSError):  # closed already
+    def unregister(self, fd: int) -> bool:
+        """Whether it was there still; it was closed if not."""
+        try:
+            if sys.version_info < (3, 9):  # what follows says nothing of a closed one
+                self._epoll.modify(fd, 0)
             self._epoll.unregister(fd)
+        except OSError:
+            return False
+        return True
 
 
 def _ready(selector: Any, timeout: float | None) -> Ready:
@@ -250,14 +280,17 @@ def make_do() -> Any:
 def _tell_of_close(dispatcher: Any) -> None:
     try:
         dispatcher.handle_close()
-    except asyncore.ExitNow:
+    except LEAVING:
         raise
-    except Exception:  # noqa: BLE001 - as asyncore does
+    except BaseException:  # noqa: BLE001 - as asyncore does
         dispatcher.handle_error()
 
 
 #: How many forks led to this process since the import; and a look costs nothing.
 _forks = 0
+
+#: How many this process has forked itself.
+_children = 0
 
 
 def _has_forked() -> None:
@@ -265,5 +298,10 @@ def _has_forked() -> None:
     _forks += 1
 
 
+def _has_a_child() -> None:
+    global _children
+    _children += 1
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_has_forked)
+    os.register_at_fork(after_in_child=_has_forked, after_in_parent=_has_a_child)

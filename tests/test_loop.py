@@ -211,6 +211,16 @@ def test_a_turn_waits_no_longer_than_its_timeout(loop: Any) -> None:
         assert 0.04 < time.monotonic() - before < PATIENCE
 
 
+def test_a_turn_may_wait_for_as_long_as_there_are_numbers() -> None:
+    map: dict[int, Any] = {}
+    for timeout in (threading.TIMEOUT_MAX, 1e300, float("inf")):
+        with ear(map) as listener:
+            listener.far_end.send(b"x")
+            smtpd_compat.loop(timeout, map=map, count=1)
+            assert listener.heard == b"x"
+    smtpd_compat.loop(map=map)
+
+
 @LOOPS
 def test_without_a_map_the_loop_serves_asyncores_own(loop: Any) -> None:
     with ear(asyncore.socket_map) as listener:
@@ -303,6 +313,56 @@ class ClosesAtOnce(Ear):
 
     def handle_error(self) -> None:
         raise
+
+
+@LOOPS
+def test_an_end_is_for_reading_only_where_nobody_wants_to_write(loop: Any) -> None:
+    class Reads(Ear):
+        def handle_write(self) -> None:
+            raise AssertionError("it has nothing to say")
+
+        def handle_error(self) -> None:
+            raise  # noqa: PLE0704
+
+    map: dict[int, Any] = {}
+    listener = Reads(map)
+    listener.far_end.send(b"x" * 250)
+    listener.far_end.close()
+    listener.socket.shutdown(socket.SHUT_WR)
+    loop(timeout=1.0, map=map, count=5)
+    assert listener.heard == b"x" * 250
+    assert map == {}
+    loop(map=map)
+
+
+@pytest.mark.skipif(not hasattr(asyncore, "file_dispatcher"), reason="no files")
+@LOOPS
+def test_an_error_is_for_writing_only_where_nobody_wants_to_read(loop: Any) -> None:
+    class Writes(asyncore.file_dispatcher):
+        def readable(self) -> bool:
+            return False
+
+        def handle_write(self) -> None:
+            os.write(self.socket.fileno(), b"x")
+
+        def handle_read(self) -> None:
+            raise AssertionError("it does not read")
+
+        def handle_error(self) -> None:
+            errors.append(sys.exc_info()[0])
+            self.close()
+
+    errors: list[Any] = []
+    map: dict[int, Any] = {}
+    read_end, write_end = os.pipe()
+    Writes(write_end, map)
+    os.close(write_end)
+    loop(timeout=1.0, map=map, count=1)
+    os.close(read_end)
+    loop(timeout=1.0, map=map, count=1)
+    assert errors == [BrokenPipeError]
+    assert map == {}
+    loop(map=map)
 
 
 @LOOPS
@@ -819,6 +879,23 @@ def test_a_loop_may_go_on_where_another_was_left(loop: Any) -> None:
         assert stage.say(client, b"NOOP") == OK
 
 
+def test_a_loop_called_again_after_an_exception_trusts_nothing() -> None:
+    """A signal handler's may have come between any two steps of the loop's own."""
+    with on_stage(Server, loop=smtpd_compat.loop) as stage, stage.connect() as client:
+        assert stage.say(client, b"NOOP") == OK
+        (poller,) = _loop._of_thread.pollers.values()
+        poller._changed.clear()
+        poller._events.clear()
+
+        def interrupts(timeout: float | None) -> Any:
+            raise KeyboardInterrupt
+
+        poller.ready = interrupts
+        with pytest.raises(KeyboardInterrupt):
+            stage.turn()
+        assert stage.say(client, b"NOOP") == OK
+
+
 @LOOPS
 def test_a_handler_may_run_a_loop_of_its_own(loop: Any) -> None:
     """What happened to the others meanwhile must not be lost on the outer loop."""
@@ -1000,6 +1077,45 @@ def _no_descriptors() -> Any:
     raise OSError(errno.EMFILE, "Too many open files")
 
 
+_EPOLL: Any = getattr(select, "epoll", None)
+
+
+class _FullEpoll:
+    """One that cannot watch more than one descriptor."""
+
+    def __init__(self) -> None:
+        self._room = 1
+        self._epoll = _EPOLL()
+        for name in ("poll", "modify", "unregister", "close"):
+            setattr(self, name, getattr(self._epoll, name))
+
+    def register(self, fd: int, events: int) -> None:
+        self._room -= 1
+        if self._room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._epoll.register(fd, events)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
+def test_an_epoll_that_has_no_room_closes_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(select, "epoll", _FullEpoll)
+    with on_stage(Server, loop=smtpd_compat.loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            assert stage.say(client, b"NOOP") == OK
+            assert stage.say(other, b"NOOP") == OK
+            assert stage.server.errors == []
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
+def test_a_monkey_patch_may_take_epoll_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "epoll")
+    with on_stage(Server, loop=smtpd_compat.loop) as stage:
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == OK
+
+
 @pytest.mark.parametrize("poll", ["PollSelector", "SelectSelector"])
 def test_without_a_descriptor_for_epoll_the_loop_waits_with_poll_or_select(
     poll: str, monkeypatch: pytest.MonkeyPatch
@@ -1171,6 +1287,48 @@ def test_what_a_child_holds_is_not_taken_for_the_next_one_at_its_descriptor(
             os.waitpid(child, 0)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("is_used_again", [False, True])
+@LOOPS
+def test_what_a_child_holds_of_a_foreign_dispatcher_is_nobodys(
+    loop: Any, is_used_again: bool
+) -> None:
+    """It closes before the loop hears of it."""
+    map: dict[int, Any] = {}
+    read_end, write_end = os.pipe()
+    with ear(map) as closes, ear(map):
+        loop(timeout=0.0, map=map, count=2)
+        descriptor = closes.socket.fileno()
+        far_end = closes.far_end.dup()
+        child = os.fork()
+        if not child:
+            os.close(write_end)
+            os.read(read_end, 1)  # until the parent closes its end
+            os._exit(0)
+        try:
+            far_end.send(b"x")  # which the child never reads
+            closes.close()
+            next_one = Ear(map) if is_used_again else None
+            if next_one is not None:
+                assert next_one.socket.fileno() == descriptor
+            before = time.monotonic()
+            for _ in range(5):
+                loop(timeout=0.05, map=map, count=1)
+            assert time.monotonic() - before > 0.14
+            if next_one is not None:
+                next_one.far_end.send(b"y")
+                loop(timeout=1.0, map=map, count=1)
+                assert next_one.heard == b"y"
+                next_one.close()
+        finally:
+            os.close(write_end)
+            os.close(read_end)
+            os.waitpid(child, 0)
+            far_end.close()
+    loop(map=map)
+
+
 # What comes and goes
 
 
@@ -1204,6 +1362,34 @@ def test_what_leaves_the_map_without_a_word_hides_no_newcomer(loop: Any) -> None
                 assert listener.heard == b"x"
             assert stage.say(client, b"NOOP") == OK
             first.socket.close()
+
+
+@LOOPS
+def test_newcomers_may_have_the_descriptors_of_those_that_left_without_a_word(
+    loop: Any,
+) -> None:
+    with on_stage(Server, loop=loop) as stage, contextlib.ExitStack() as cleanup:
+        left = [cleanup.enter_context(stage.connect()) for _ in range(2)]
+        assert stage.say(left[1], b"NOOP") == OK
+        clients = []
+        for channel in stage.channels:
+            del stage.map[channel._fileno]
+            near_end, far_end = socket.socketpair()
+            cleanup.callback(far_end.close)
+            os.dup2(near_end.fileno(), channel._fileno)
+            near_end.close()
+            near_end = socket.socket(fileno=channel.socket.detach())
+            near_end.setblocking(False)
+            Channel(stage.server, near_end, "nobody", map=stage.map)
+            far_end.settimeout(PATIENCE)
+            clients.append(far_end)
+        stage.turn(2)
+        for client in clients:
+            assert client.recv(100).startswith(b"220 ")
+            client.send(b"NOOP\r\n")
+        stage.turn(2)
+        for client in clients:
+            assert client.recv(100) == OK
 
 
 @LOOPS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import smtplib
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import smtpd_compat
+from smtpd_compat import asynchat
 from tests.support.conversing import FAILED, GO_ON, MESSAGE, OK
 from tests.support.keeping import Channel, Server
 from tests.support.loops import LOOPS
@@ -56,6 +58,27 @@ class OwnCommand(Channel):
 class PushesBytes(Channel):
     def smtp_RCPT(self, arg: Any) -> None:
         smtpd_compat.asynchat.async_chat.push(self, b"250 OK\r\n")
+        raise Full
+
+
+class SendsBytes(Channel):
+    def smtp_RCPT(self, arg: Any) -> None:
+        self.send(b"250 OK\r\n")
+        raise Full
+
+
+class PushesByASendOfItsOwn(Channel):
+    def push(self, msg: str) -> None:
+        self.send(msg.encode() + b"\r\n")
+
+    def smtp_RCPT(self, arg: Any) -> None:
+        super().smtp_RCPT(arg)
+        raise Full
+
+
+class PushesAProducer(Channel):
+    def smtp_RCPT(self, arg: Any) -> None:
+        self.push_with_producer(asynchat.simple_producer(b"250 OK\r\n"))
         raise Full
 
 
@@ -140,6 +163,9 @@ FAILING = {
     "InAReply": (with_channel(InAReply), [OK, b"250-first\r\n" + FAREWELL]),
     "OwnCommand": (with_channel(OwnCommand), [OK, OK]),
     "PushesBytes": (with_channel(PushesBytes), [OK, OK]),
+    "SendsBytes": (with_channel(SendsBytes), [OK, OK]),
+    "PushesByASendOfItsOwn": (with_channel(PushesByASendOfItsOwn), [OK, OK]),
+    "PushesAProducer": (with_channel(PushesAProducer), [OK, OK]),
     "AfterTheCommand": (with_channel(AfterTheCommand), [OK, OK]),
     "AfterTheMessage": (with_channel(AfterTheMessage), [OK, OK, GO_ON, OK]),
     "InALine": (with_channel(InALine), [OK, OK]),
@@ -188,7 +214,9 @@ def test_a_failure_before_the_reply_is_answered_after_commands_that_were() -> No
         assert client.replies(3) == [OK, FAILED, OK]
 
 
-def test_a_handle_read_of_ones_own_that_fails_is_answered_after_the_banner() -> None:
+def test_a_handle_read_of_ones_own_that_fails_before_it_reads_closes() -> None:
+    """Nobody has asked: the reply to what is read later would be a second one."""
+
     class Fails(Channel):
         fails = True
 
@@ -200,7 +228,64 @@ def test_a_handle_read_of_ones_own_that_fails_is_answered_after_the_banner() -> 
 
     with serving(with_channel(Fails)) as server, connected(server) as client:
         client.send(b"NOOP\r\n")
-        assert client.replies(2) == [FAILED, OK]
+        assert client.rest() == FAREWELL
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("threads", [0, 1])
+@LOOPS
+def test_what_is_no_exception_is_answered_as_one(
+    error: type[BaseException], threads: int, loop: Any
+) -> None:
+    """But for those that leave the loop, it is a failure of the handler."""
+    answers = iter([error(), None])
+    server = with_channel(Channel, worker_threads=threads, answers=answers)
+    with serving(server, loop=loop) as running, connected(running) as client:
+        client.send(b"HELO x\r\n" + MESSAGE + MESSAGE)
+        replies = client.replies(9)
+        assert replies[4:] == [FAILED, OK, OK, GO_ON, OK]
+        assert len(running.errors) == 1
+
+
+class BeforeItCloses(Channel):
+    def close(self) -> None:
+        raise Full
+
+
+class AfterItCloses(Channel):
+    def close(self) -> None:
+        super().close()
+        raise Full
+
+
+class CannotClose(Channel):
+    def handle_close(self) -> None:
+        raise Full
+
+
+@pytest.mark.parametrize("channel", [BeforeItCloses, AfterItCloses, CannotClose])
+@LOOPS
+def test_a_close_of_ones_own_that_fails_ends_no_loop(channel: Any, loop: Any) -> None:
+    with on_stage(with_channel(channel), loop=loop) as stage:
+        for farewell in (b"QUIT\r\n", b""):
+            with stage.connect() as client:
+                if farewell:
+                    client.send(farewell)
+                else:
+                    client.close()
+                stage.until(lambda: not stage.channels)
+        assert len(stage.server.errors) >= 2
+
+
+@pytest.mark.parametrize("channel", [BeforeItCloses, AfterItCloses, CannotClose])
+@LOOPS
+def test_a_close_of_ones_own_that_fails_ends_no_loop_for_the_idle(
+    channel: Any, loop: Any
+) -> None:
+    server = with_channel(channel, idle_timeout=0.0)
+    with on_stage(server, loop=loop) as stage, stage.connect() as client:
+        stage.until(lambda: not stage.channels)
+        assert b"421 Error: timeout exceeded" in client.rest()
 
 
 def test_who_has_closed_and_fails_is_told_nothing_more() -> None:

@@ -17,13 +17,15 @@ _UNSENT_LIMIT = 1 << 20
 class Output:
     """What a channel keeps, and does, for its output; part of its `Stream`."""
 
-    __slots__ = ("corked", "is_choked")
+    __slots__ = ("corked", "is_choked", "last_pushed")
 
     def __init__(self) -> None:
         #: The turn is still gathering its output.
         self.corked = False
         #: The last segment did not all go out.
         self.is_choked = False
+        #: The last line pushed since a hook was given input, b"" if there was none.
+        self.last_pushed = b""
 
     def send_gathered(self, channel: SMTPChannel) -> bool:
         """Send what was pushed, in one segment; False if not all of it went out."""
@@ -41,11 +43,14 @@ class Output:
         size = channel.ac_out_buffer_size
         while True:
             piece = output if len(output) <= size else output[:size]
+            said = self.last_pushed
             try:
                 # One of a program's own that swallows errors returns None, which
                 # asynchat takes for nothing sent.
                 taken = channel.send(piece) or 0
+                self.last_pushed = said
             except OSError:
+                self.last_pushed = said
                 channel.handle_error()
                 if channel.connected:
                     unsent.appendleft(output)

@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from .._asyncore import asynchat, asyncore, is_asyncores
+from .._asyncore import LEAVING, asynchat, asyncore, is_asyncores
 from .._tracing import log_caught
 from ._output import Output, is_full
 
@@ -51,6 +51,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._channel import SMTPChannel
+
+#: In the place of the last line pushed: nothing has been asked, so that a reply would
+#: be taken for the next command's; and it was a producer that was pushed.
+UNASKED = b"-"
+PRODUCED = b"*"
 
 WORKER = "a worker"
 FULL = "full"
@@ -85,7 +90,6 @@ class Stream(Output):
         "is_collecting",
         "is_finished",
         "last_heard",
-        "last_pushed",
         "poller",
         "position",
         "unread",
@@ -105,8 +109,6 @@ class Stream(Output):
         #: After QUIT, or closed: nothing that the client says counts any more.
         self.is_finished = False
         self.in_turn = False
-        #: The last line pushed since a hook was given input, b"" if there was none.
-        self.last_pushed = b""
         #: When something was last received (`time.monotonic`); None if nobody asks.
         self.last_heard: float | None = None
         #: Of `smtpd_compat.loop`: what is to be told of changes, if anything.
@@ -200,7 +202,7 @@ class Stream(Output):
         if self.hold is FULL and not is_full(channel.producer_fifo):
             self.hold = None
         if self.hold is GIVEN_UP:
-            channel.handle_close()
+            self.see_closed(channel)
         return self.hold is None
 
     def is_writable(self, channel: SMTPChannel) -> bool:
@@ -243,9 +245,9 @@ class Stream(Output):
                 try:
                     work()
                     return
-                except asyncore.ExitNow:
+                except LEAVING:
                     raise
-                except Exception:
+                except BaseException:
                     is_answered_later = self.hold is not None
                     is_stuck = self.has_failed
                     recover = partial(self._recover, channel, self.last_pushed)
@@ -258,7 +260,7 @@ class Stream(Output):
                         raise
                     log_caught(channel, "closing" if is_stuck else "keeping")
                     if is_stuck:
-                        channel.handle_close()
+                        self.see_closed(channel)
                     if is_stuck or is_answered_later:
                         return
                 work = recover
@@ -283,11 +285,11 @@ class Stream(Output):
         self.has_failed = True
         try:
             self.answer_failure(channel, answered)
-        except asyncore.ExitNow:
+        except LEAVING:
             raise
-        except Exception:  # noqa: BLE001 - or it would be answered for ever
+        except BaseException:  # noqa: BLE001 - or it would be answered for ever
             log_caught(channel, "closing")
-            channel.handle_close()
+            self.see_closed(channel)
             return
         self.consume(channel)
 
@@ -300,11 +302,14 @@ class Stream(Output):
 
     def initiate_send(self, channel: SMTPChannel) -> None:
         """Send what waits, unless the turn is still gathering."""
-        if channel.producer_fifo and isinstance(channel.producer_fifo[-1], bytes):
-            self.last_pushed = channel.producer_fifo[-1]
+        if channel.producer_fifo and channel.producer_fifo[-1] is not None:
+            said = channel.producer_fifo[-1]
+            self.last_pushed = said if isinstance(said, bytes) else PRODUCED
         if self.corked:
             return
+        said = self.last_pushed
         asynchat.async_chat.initiate_send(channel)
+        self.last_pushed = said
         if not channel.producer_fifo:
             self.is_choked = False
         if channel.producer_fifo or self.hold is FULL:
@@ -315,6 +320,20 @@ class Stream(Output):
         if self.corked and channel.connected:
             self.send_gathered(channel)
         self.is_finished = True
+
+    def see_closed(self, channel: SMTPChannel) -> None:
+        """Have *channel* closed, although a close of its class's own may fail.
+
+        What is raised here would end asyncore's loop.
+        """
+        try:
+            channel.handle_close()
+        except LEAVING:
+            raise
+        except BaseException:  # noqa: BLE001 - as asyncore does
+            log_caught(channel, "closing")
+            self.is_finished = True
+            asyncore.dispatcher.close(channel)
 
     # What a subclass or a patch has replaced
 
