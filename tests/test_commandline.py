@@ -229,6 +229,9 @@ def test_limits_are_set_only_where_the_class_has_one_that_is_open(
         idle_timeout = None
         connection_limit = 0
 
+    ours = started(monkeypatch, smtpd_compat.SMTPServer)
+    limits = (ours.idle_timeout, ours.connection_limit, ours.recipient_limit)
+    assert limits == (300.0, 8192, 1000)
     server = started(monkeypatch, Open)
     assert (server.idle_timeout, server.connection_limit) == (300.0, 0)
     assert "recipient_limit" not in vars(server)
