@@ -221,6 +221,17 @@ def test_the_size_limit_is_set_whether_or_not_the_class_takes_it(
     assert started(monkeypatch, cls, *arguments).data_size_limit == limit
 
 
+def test_a_limit_that_the_class_sets_itself_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Own(smtpd_compat.SMTPServer):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.data_size_limit = 5
+
+    assert started(monkeypatch, Own, "-s", "1000").data_size_limit == 5
+
+
 @pytest.mark.usefixtures("heard")
 def test_limits_are_set_only_where_the_class_has_one_that_is_open(
     monkeypatch: pytest.MonkeyPatch,
@@ -265,6 +276,30 @@ def test_an_exception_of_a_class_of_ones_own_is_raised(
     with pytest.raises(error, match="a mistake"):
         started(monkeypatch, Mistaken)
     assert asyncore.socket_map == {}
+
+
+@pytest.mark.usefixtures("heard")
+def test_an_exception_of_ours_that_such_a_class_causes_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Mistaken(smtpd_compat.SMTPServer):
+        def __init__(self, localaddr: Any, remoteaddr: Any) -> None:
+            super().__init__(5, remoteaddr)  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError):
+        started(monkeypatch, Mistaken)
+
+
+def test_a_server_may_have_a_socket_map_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Own(smtpd_compat.SMTPServer):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, map={}, **kwargs)
+
+    server = started(monkeypatch, Own)
+    assert server.accepting
+    server.close()
 
 
 @pytest.mark.parametrize("host", ["a..b", "no such host", "\0"])
