@@ -120,7 +120,9 @@ def test_help_is_the_usage_and_no_failure(
     with pytest.raises(SystemExit) as exit:
         parsed(monkeypatch, option)
     assert exit.value.code == 0
-    assert "\nUsage: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "\nUsage: " in said
+    assert said.rstrip().endswith(f"Version: {smtpd_compat.__version__}")
 
 
 def test_version_shows_with_the_option_V(
