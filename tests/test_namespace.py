@@ -321,6 +321,7 @@ def test_dir_lists_every_name_and_every_name_is_there() -> None:
     assert missing == "set()"
     shown = {name for name in vars(smtpd_compat) if not name.startswith("_")}
     assert shown - {"annotations"} <= set(names.split())
+    assert {"loop", "install_as_smtpd", *smtpd_compat.__all__} <= set(names.split())
     assert "TYPE_CHECKING" not in names.split()
 
 
