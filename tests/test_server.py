@@ -263,6 +263,25 @@ def test_an_error_in_accept_leaves_the_server_listening(loop: Any, number: int) 
             assert stage.say(client, b"NOOP") == OK
 
 
+def test_a_handle_error_patched_into_asyncore_hears_of_the_servers_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(
+        asyncore.dispatcher, "handle_error", lambda dispatcher: heard.append(dispatcher)
+    )
+
+    class Fails(Server):
+        def handle_accepted(self, conn: Any, addr: Any) -> None:
+            conn.close()
+            raise ValueError("no")
+
+    with on_stage(Fails) as stage, Client(address(stage.server)):
+        stage.until(lambda: heard)
+        assert heard == [stage.server]
+        assert stage.server.errors == []
+
+
 def test_an_overridden_handle_error_of_the_server_has_the_last_word() -> None:
     class Raises(Channel):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -381,6 +400,26 @@ def test_what_the_machine_has_run_out_of_may_come_back(
             clock[0] += 1
             stage.until(client.has_input)
             assert client.reply().startswith(b"220 ")
+
+
+@LOOPS
+def test_what_the_machine_has_run_out_of_is_logged_as_a_warning(loop: Any) -> None:
+    logged: list[tuple[str, str]] = []
+
+    class Logs(Server):
+        def log_info(self, message: str, type: str = "info") -> None:
+            logged.append((message, type))
+
+    with on_stage(Logs, loop=loop) as stage:
+        listening = RunsOut(fileno=stage.server.socket.detach())
+        listening.setblocking(False)
+        listening.code, listening.failures = errno.EMFILE, 1
+        stage.server.socket = listening
+        with Client(address(stage.server)):
+            stage.turn(timeout=1)
+    ((message, type),) = logged
+    assert "cannot accept" in message
+    assert type == "warning"
 
 
 @LOOPS
@@ -689,6 +728,19 @@ def test_connections_are_not_limited_unless_a_class_says_so() -> None:
 # Closing
 
 
+@pytest.mark.parametrize("timeout", [None, 300])
+def test_a_closed_server_without_clients_leaves_nothing_in_the_map(
+    timeout: Any,
+) -> None:
+    with on_stage(Server) as stage:
+        stage.server.idle_timeout = timeout
+        with stage.connect() as client:
+            stage.say(client, b"QUIT")
+            stage.until(lambda: not stage.channels)
+        stage.server.close()
+        assert stage.map == {}
+
+
 def test_a_closed_server_lets_its_clients_finish_and_the_loop_end() -> None:
     with on_stage(Server) as stage:
         with stage.connect() as client:
@@ -888,6 +940,41 @@ def test_a_constructor_of_three_arguments_patched_into_our_class_gets_three(
     monkeypatch.setattr(smtpd_compat.SMTPChannel, "__init__", patched)
     with serving(Plain, data_size_limit=99) as server, connected(server) as client:
         assert b"250-SIZE 99" in client.say(b"EHLO x")
+
+
+class _Counting(type):
+    """Makes channels its own way."""
+
+    made = 0
+
+    def __call__(cls, server: Any, conn: Any, addr: Any) -> Any:
+        _Counting.made += 1
+        return super().__call__(server, conn, addr)
+
+
+class _ByMetaclass(Channel, metaclass=_Counting):
+    pass
+
+
+class _ByNew(Channel):
+    def __new__(cls, server: Any, conn: Any, addr: Any) -> Any:
+        return super().__new__(cls)
+
+
+@pytest.mark.parametrize("channel", [_ByMetaclass, _ByNew])
+def test_a_channel_class_that_is_made_in_a_way_of_its_own_serves(
+    channel: Any, heard: Any
+) -> None:
+    class Serves(Server):
+        channel_class = channel
+
+    made = _Counting.made
+    with serving(Serves, data_size_limit=5) as server, connected(server) as client:
+        assert b"SIZE 5" in client.say(b"EHLO x")
+        client.send(MESSAGE)
+        assert client.replies(4)[-1] == OK
+    assert server.errors == []
+    assert _Counting.made - made == (channel is _ByMetaclass)
 
 
 @pytest.mark.parametrize("reply", ["421 Go away", None])
