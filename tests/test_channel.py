@@ -52,6 +52,43 @@ def test_the_banner_shows_an_assigned_version(monkeypatch: pytest.MonkeyPatch) -
         assert client.reply() == b"220 mx.test Mine 1\r\n"
 
 
+def test_a_channel_keeps_what_it_was_given() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        channel = smtpd_compat.SMTPChannel("a server", near, ("c", 1), 5, {}, True)
+        assert (channel.smtp_server, channel.conn) == ("a server", near)
+        assert channel.addr == ("c", 1)
+        assert channel.peer == near.getpeername()
+        assert (channel.data_size_limit, channel.enable_SMTPUTF8) == (5, True)
+        assert not channel._decode_data
+        channel.close()
+
+
+def test_a_terminator_is_set_as_in_asynchat() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        channel = smtpd_compat.SMTPChannel(None, near, ("c", 1), map={})
+        for given, kept in (("\n", b"\n"), (b"--", b"--"), (5, 5), (None, None)):
+            channel.set_terminator(given)
+            assert channel.get_terminator() == kept
+        with pytest.raises(ValueError):
+            channel.set_terminator(-1)
+        channel.close()
+
+
+def test_a_line_in_a_state_that_nobody_knows_is_internal_confusion() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        channel = smtpd_compat.SMTPChannel(None, near, ("c", 1), map={})
+        assert far.recv(1000) == BANNER
+        channel.smtp_state, channel.num_bytes = 7, 5
+        far.sendall(b"NOOP\r\n")
+        channel.handle_read()
+        assert far.recv(1000) == b"451 Internal confusion\r\n"
+        assert (channel.smtp_state, channel.num_bytes) == (7, 0)
+        channel.close()
+
+
 # Messages
 
 
@@ -266,6 +303,8 @@ def test_a_message_may_have_just_as_many_octets_as_the_limit(
             client.send(data[start : start + step])
             stage.turn(2, timeout=0.01)
         assert stage.say(client, b"\r\n.") == reply
+        taken = [message.data for message in stage.server.messages]
+        assert taken == ([data] if reply == OK else [])
 
 
 @pytest.mark.parametrize("decode_data", [False, True])
@@ -393,6 +432,20 @@ def test_a_reply_with_characters_beyond_ascii_leaves_with_escapes() -> None:
     assert converse("VRFY @\u20ac\U0001f600".encode()) == [
         b"502 Could not VRFY @\\u20ac\\U0001f600\r\n"
     ]
+
+
+@pytest.mark.parametrize("reply", ["250 ok", b"250 ok", bytearray(b"250 ok")])
+def test_a_reply_may_be_pushed_as_text_or_as_octets(reply: Any, heard: Any) -> None:
+    class Pushes(Channel):
+        def smtp_XPUSH(self, arg: Any) -> None:
+            self.push(reply)
+
+    class Serves(Server):
+        channel_class = Pushes
+
+    assert converse(b"XPUSH", b"NOOP", server=Serves) == [b"250 ok\r\n", OK]
+    told = ["as bytes" in str(warning.message) for warning in heard]
+    assert told == [True] * (not isinstance(reply, str))
 
 
 def test_a_handler_may_push_into_another_channel() -> None:

@@ -443,6 +443,20 @@ def test_command_size_limits_belong_to_one_channel() -> None:
             client.close()
 
 
+def test_command_size_limits_of_a_class_begin_anew_with_each_channel() -> None:
+    limits = collections.defaultdict(lambda: 512, MAIL=5)
+
+    class Presets(Channel):
+        command_size_limits = limits
+
+    class Serves(Server):
+        channel_class = Presets
+
+    line = b"MAIL FROM:<" + b"a" * 50 + b"@b>"
+    assert converse(b"EHLO x", line, server=Serves)[1] == OK
+    assert limits == {"MAIL": 5}
+
+
 def test_unknown_commands_are_not_kept() -> None:
     with on_stage(Server) as stage, stage.connect() as client:
         stage.say(client, b"EHLO x")

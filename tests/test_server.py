@@ -225,8 +225,11 @@ def test_a_peer_gone_before_getpeername_leaves_the_server_listening(
             assert stage.channels == []
         with stage.connect() as client:
             assert stage.say(client, b"NOOP") == OK
-        if number in (errno.ENOTCONN, errno.EINVAL):
-            assert stage.server.errors == []
+        # asyncore, which asks first, takes a reset for an error.
+        is_error = number in (errno.EPERM, errno.EBADF) or (
+            number == errno.ECONNRESET and call == 1
+        )
+        assert len(stage.server.errors) == is_error
 
 
 @LOOPS
