@@ -315,7 +315,7 @@ class Pool:
         self._is_busy = False
         self._sleep = None
 
-    def log_info(self, message: str, type: str = "info") -> None:
+    def log_info(self, message: str, type: str) -> None:
         """As the server does."""
         self.server.log_info(message, type)
 
