@@ -91,20 +91,21 @@ def recipients(server: Upstream) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("mailfrom", "recipient", "parameter"),
+    ("mailfrom", "rcpttos", "parameter"),
     [
-        ("from@x", LIST, ""),
-        ("jürgen@x", LIST, " SMTPUTF8"),
-        ("from@x", "ü" + LIST, " SMTPUTF8"),
+        ("from@x", [LIST], ""),
+        ("jürgen@x", [LIST], " SMTPUTF8"),
+        ("from@x", ["ü" + LIST], " SMTPUTF8"),
+        ("from@x", [LIST, "ü" + LIST], " SMTPUTF8"),
     ],
 )
 def test_mailman_is_asked_for_smtputf8_where_any_address_needs_it(
-    mailfrom: str, recipient: str, parameter: str
+    mailfrom: str, rcpttos: list[str], parameter: str
 ) -> None:
     with upstream(extensions=("SMTPUTF8",), lmtp=True) as mailman:
         with unserved(("127.0.0.1", 9), mailman.address) as proxy:
-            assert process(proxy, recipient, mailfrom=mailfrom) is None
-        assert recipients(mailman) == [recipient]
+            assert process(proxy, *rcpttos, mailfrom=mailfrom) is None
+        assert recipients(mailman) == rcpttos
         assert mailman.messages[0].mailfrom == f"<{mailfrom}>{parameter}"
 
 
@@ -167,6 +168,14 @@ def test_a_recipient_given_twice_gets_one_message(script: Any) -> None:
     with both(script) as (proxy, mailman, up):
         assert process(proxy, LIST, USER, LIST, USER) is None
         assert (recipients(mailman), recipients(up)) == ([LIST], [USER])
+
+
+def test_a_recipient_given_twice_does_not_hear_the_next_one_s_reply() -> None:
+    script = {**NEW, "end of data": ["250 Ok", "452 full"]}
+    with both(script) as (proxy, mailman, up):
+        assert process(proxy, LIST, LIST, "list-owner@x") == (
+            SOME + "<list-owner@x>: 452 full"
+        )
 
 
 def test_two_names_of_one_mailbox_are_offered_to_mailman_3_once() -> None:
@@ -502,6 +511,14 @@ def test_a_message_for_a_list_and_a_user_goes_to_both_and_is_traced(
         "we got refusals: {}\n"
         "sending message to list@x\n"
     )
+
+
+def test_mailman_2_gets_one_message_for_a_recipient_given_twice(
+    mailman_2: Mailman2,
+) -> None:
+    with unserved(None) as proxy:
+        assert process(proxy, LIST, LIST) is None
+    assert len(mailman_2.queued) == 1
 
 
 def test_a_command_s_subject_does_not_reach_the_list(mailman_2: Mailman2) -> None:

@@ -1084,6 +1084,7 @@ def test_a_failure_of_our_own_is_logged_and_451(
 
     class Logging(Relay):
         def log_info(self, message: str, type: str = "info") -> None:
+            assert type == "error"
             logged.append(message)
 
     def fail(self: Any, octets: bytes) -> None:
@@ -1380,6 +1381,29 @@ def test_a_name_is_looked_up_while_a_thread_sleeps_until_something_is_due(
                 held.released.set()
                 assert one.getreply() == OK
         assert server.connections == 2
+
+
+@LOOPS
+def test_a_name_is_looked_up_again_when_all_sessions_have_ended(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = socket.getaddrinfo
+
+    def by_name(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host != "up.example":
+            return lookup(host, port, *args, flags=flags, **kwargs)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        return lookup("127.0.0.1", port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", by_name)
+    with upstream({"end of data": ["250 taken", CLOSE]}) as server:
+        remoteaddr = ("up.example", server.address[1])
+        with relaying(remoteaddr, loop) as relay, client(relay) as connection:
+            for _ in range(3):
+                assert send(connection) == OK
+                until(lambda: not relay._smtpd_upstream.sessions)
+        assert len(server.messages) == server.connections == 3
 
 
 def test_the_port_may_stand_beside_the_host_as_smtplib_has_it() -> None:
