@@ -64,6 +64,39 @@ def test_a_channel_keeps_what_it_was_given() -> None:
         channel.close()
 
 
+class Few:
+    """A connection of a program's own, with no more methods than asyncore calls."""
+
+    def __init__(self, system_s: socket.socket) -> None:
+        for name in "fileno getpeername setblocking recv send close".split():
+            setattr(self, name, getattr(system_s, name))
+
+
+def test_a_connection_needs_no_more_than_asyncore_asks_of_it() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        channel = smtpd_compat.SMTPChannel(None, Few(near), ("c", 1), map={})
+        assert far.recv(1000) == BANNER
+        far.sendall(b"NOOP\r\n")
+        channel.handle_read()
+        assert far.recv(1000) == OK
+        channel.close()
+
+
+def test_a_channel_leaves_the_map_that_it_is_told_to_leave() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        own: dict[int, Any] = {}
+        other: dict[int, Any] = {}
+        channel = smtpd_compat.SMTPChannel(None, near, ("c", 1), map=own)
+        channel.add_channel(other)
+        assert own == other == {near.fileno(): channel}
+        channel.del_channel(other)
+        assert (own, other) == ({near.fileno(): channel}, {})
+        own.clear()
+        channel.close()
+
+
 def test_a_terminator_is_set_as_in_asynchat() -> None:
     near, far = socket.socketpair()
     with near, far:

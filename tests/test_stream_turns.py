@@ -7,6 +7,7 @@ import errno
 import socket
 import ssl
 import sys
+import time
 
 import pytest
 
@@ -737,6 +738,11 @@ def test_an_urgent_octet_does_not_keep_the_loop_busy(loop: Any) -> None:
         assert stage.say(client, b"NOOP") == OK
         # A loop that is kept busy does not wait for the client's next line.
         assert len(turns) < 20
+        client.socket.send(b"!", socket.MSG_OOB)
+        stage.turn(2, timeout=0.01)
+        before = time.monotonic()
+        stage.turn(timeout=0.1)
+        assert time.monotonic() - before > 0.08
 
 
 def test_an_urgent_octet_that_is_gone_already_is_no_error() -> None:
