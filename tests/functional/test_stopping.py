@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -145,6 +146,33 @@ def test_leave_is_taken_only_where_a_signal_has_asked_for_the_end(
     monkeypatch.setattr(smtpd_compat, "loop", loop)
     _stopping.serve(None)
     assert len(finished) == asked
+
+
+def test_stop_waits_for_who_is_there_until_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    turns: list[Any] = []
+
+    def loop(**arguments: Any) -> None:
+        nonlocal now
+        turns.append((arguments["timeout"], arguments["count"], list(map.values())))
+        now += 0.5
+
+    map: dict[int, Any] = {}
+    monkeypatch.setattr(smtpd_compat.asyncore, "socket_map", map)
+    monkeypatch.setattr(smtpd_compat, "loop", loop)
+    monkeypatch.setattr(_stopping, "time", SimpleNamespace(monotonic=lambda: now))
+    server = smtpd_compat.SMTPServer(("127.0.0.1", 0), None, map=map)
+    ours, theirs = socket.socketpair()
+    channel = smtpd_compat.SMTPChannel(server, ours, "", map=map)
+    try:
+        _stopping._Stop(2).finish()
+        assert turns == [(left, 1, [channel]) for left in (2.0, 1.5, 1.0, 0.5)]
+    finally:
+        channel.close()
+        server.close()
+        theirs.close()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError])
