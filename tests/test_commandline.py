@@ -329,6 +329,13 @@ def test_without_output_the_server_is_started(
     assert getattr(sys, name) is None
 
 
+def test_what_a_server_prints_shows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a pipe or in a file."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
+    started(monkeypatch, smtpd_compat.SMTPServer)
+    assert sys.stdout.line_buffering  # type: ignore[union-attr]
+
+
 # Privileges
 
 
