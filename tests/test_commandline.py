@@ -125,13 +125,14 @@ def test_help_is_the_usage_and_no_failure(
     assert said.rstrip().endswith(f"Version: {smtpd_compat.__version__}")
 
 
-def test_version_shows_with_the_option_V(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version_shows_with_its_option(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(smtpd_compat, "__version__", "my version")
-    monkeypatch.setattr(sys, "argv", ["program", "-V"])
-    with pytest.raises(SystemExit):
-        smtpd_compat.parseargs()
+    with pytest.raises(SystemExit) as exit:
+        parsed(monkeypatch, option)
+    assert exit.value.code == 0
     assert capsys.readouterr().out == "my version\n"
 
 
