@@ -91,6 +91,8 @@ def test_hosts_and_ports_are_taken_apart(
         (["-x"], "option -x not recognized"),
         (["here"], "Bad local spec: here"),
         (["here:x"], "Bad local port: here:x"),
+        (["here:1:2"], "Bad local port: here:1:2"),
+        (["::1:25"], "Bad local port: ::1:25"),
         (["here:1", "there"], "Bad remote spec: there"),
         (["here:1", "there:"], "Bad remote port: there:"),
         (["[::1]"], "Bad local port: [::1]"),
@@ -222,6 +224,13 @@ def test_the_size_limit_is_set_whether_or_not_the_class_takes_it(
     cls: Any, arguments: tuple[str, ...], limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert started(monkeypatch, cls, *arguments).data_size_limit == limit
+
+
+@pytest.mark.parametrize("name", ["PureProxy", "__main__.PureProxy"])
+def test_a_bundled_class_may_be_named_as_the_original_s_of_its_main_module(
+    name: str,
+) -> None:
+    assert _commandline._load(name) is smtpd_compat.PureProxy
 
 
 def test_a_limit_that_the_class_sets_itself_holds(
