@@ -100,10 +100,13 @@ class Sweeper:
         self._map = map
         # asyncore has to ask it before the channels: then what it wants of them is done
         # in the same turn.
-        others = dict(map)
-        map.clear()
+        # A loop in another thread would end if it found the map empty.
+        others = list(map)
         map[self.key(server)] = self
-        map.update(others)
+        for descriptor in others:
+            entry = map.pop(descriptor, None)
+            if entry is not None:
+                map[descriptor] = entry
 
     @staticmethod
     def key(server: SMTPServer) -> int:

@@ -75,9 +75,12 @@ class Watch:
         self._pools: dict[Any, int] = {}
         #: The descriptors of those to which something happened.
         self._changed: set[int] = set()
-        #: Descriptors that were closed before they could be taken out of the selector.
-        #: If another process holds what they were, epoll goes on reporting it.
-        self._closed: set[int] = set()
+        #: Descriptors that were closed before they could be taken out of the selector:
+        #: epoll goes on reporting what another process holds.  And whether a child that
+        #: was forked meanwhile may.
+        self._closed: dict[int, bool] = {}
+        #: How many children there had been when each was registered.
+        self._children: dict[int, int] = {}
         #: Some of these are reported, or about to be used again.
         self._is_stale = False
         #: Tells which one, by descriptor, is to be asked again.
@@ -152,10 +155,9 @@ class Watch:
     def register(self, fd: int, dispatcher: Any) -> None:
         """Keep *dispatcher*, which is new at *fd*."""
         self._watched[fd] = dispatcher
-        if fd in self._closed:
-            self._closed.discard(fd)
-            # What a child holds would be taken for this one's.
-            self._is_stale = self._is_stale or _children > 0
+        self._children[fd] = _children
+        if self._closed and self._closed.pop(fd, False):
+            self._is_stale = True  # what a child holds would be taken for this one's
         notifier = _notifier_of(dispatcher)
         if notifier is None:
             is_stock = getattr(type(dispatcher), "_smtpd_has_stock_wants", None)
@@ -196,10 +198,11 @@ class Watch:
         self._servers.pop(fd, None)
         self._resting.discard(fd)
         self._sockets.pop(fd, None)
+        before = self._children.pop(fd, _children)
         # A forked child shares an epoll with its parent, who watches on.
         if self._events.pop(fd, 0) and self._forks == _forks:
             if not self._selector.unregister(fd):
-                self._closed.add(fd)
+                self._closed[fd] = before != _children
 
     def as_wanted(self, fd: int) -> int:
         """What an error or an end is for the one at *fd*: what it waits for."""

@@ -1151,6 +1151,24 @@ def test_starting_afresh_makes_the_new_selector_before_it_closes_the_old() -> No
             assert stage.say(client, b"NOOP") == OK
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_was_opened_after_a_fork_starts_nothing_afresh() -> None:
+    """No child can hold it, and starting afresh costs more the more are connected."""
+    map: dict[int, Any] = {}
+    with selectors_made() as events, ear(map):
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+        for _ in range(3):
+            with ear(map):
+                smtpd_compat.loop(timeout=0.0, map=map, count=1)
+            smtpd_compat.loop(timeout=0.0, map=map, count=1)
+        assert events == ["made"]
+    smtpd_compat.loop(map=map)
+
+
 @pytest.mark.parametrize("between", [asyncore.loop, poll_loop])
 def test_another_loop_may_serve_between_two_calls(between: Any) -> None:
     with on_stage(Server, loop=smtpd_compat.loop) as stage:

@@ -9,7 +9,7 @@ import smtplib
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
@@ -755,6 +755,38 @@ def test_a_closed_server_lets_its_clients_finish_and_the_loop_end() -> None:
         with pytest.raises(ConnectionRefusedError):
             Client(where)
         stage._loop(map=stage.map)  # ends, since nothing is left
+
+
+def test_a_server_that_closes_never_leaves_its_map_empty() -> None:
+    """A loop in another thread would end, and leave the clients alone."""
+
+    class Watched(Dict[int, Any]):
+        least = 0
+
+        def clear(self) -> None:
+            self.least = 0
+            super().clear()
+
+        def pop(self, *args: Any) -> Any:
+            entry = super().pop(*args)
+            self.least = min(self.least, len(self))
+            return entry
+
+    class Times(Server):
+        idle_timeout = 30.0
+
+    map = Watched()
+    server = Times(("127.0.0.1", 0), None, map=map)
+    with contextlib.ExitStack() as cleanup:
+        for _ in range(3):
+            cleanup.enter_context(socket.create_connection(address(server)))
+        while len(map) < 4:
+            asyncore.loop(timeout=PATIENCE, map=map, count=1)
+        map.least = len(map)
+        server.close()
+        assert map.least == 3
+        assert len(map) == 4
+    asyncore.loop(map=map)
 
 
 @LOOPS

@@ -221,9 +221,9 @@ def test_a_server_without_output_serves(
 
 
 @LOOPS
-@pytest.mark.parametrize("error", [OSError("full"), KeyError("mine")])
+@pytest.mark.parametrize("error", [OSError("full"), KeyError("mine"), GeneratorExit()])
 def test_a_log_of_ones_own_that_raises_does_not_end_the_server(
-    error: Exception, loop: Any
+    error: BaseException, loop: Any
 ) -> None:
     class Channel(smtpd_compat.SMTPChannel):
         def log_info(self, message: str, type: str = "info") -> None:
