@@ -70,7 +70,7 @@ def _is_same(listening: str, remote: str) -> bool:
         return listening == remote
     try:  # every interface: the address is ours if it can be bound
         family = socket.AF_INET6 if ":" in remote else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
+        with socket.socket(family) as probe:
             probe.bind((remote, 0))
     except OSError:
         return False
