@@ -838,8 +838,9 @@ def test_deliver_waits_by_poll_or_select_with_a_time_out_or_without(
 
 
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="nothing polls here")
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)], ids=["one", "all"])
 def test_deliver_gives_each_reply_its_own_time(
-    monkeypatch: pytest.MonkeyPatch,
+    extensions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock stands still, but for two thirds of the time-out at each step."""
     now = [time.monotonic()]
@@ -865,12 +866,67 @@ def test_deliver_gives_each_reply_its_own_time(
         "select",
         types.SimpleNamespace(poll=Poll, POLLIN=select.POLLIN, POLLOUT=select.POLLOUT),
     )
-    with upstream(dict.fromkeys(STEPS, take_long)) as server:
+    with upstream(dict.fromkeys(STEPS, take_long), extensions=extensions) as server:
         with unserved(server.address) as relay:
             relay.upstream_timeout = 300.0
             assert relay._deliver("from@x", [ALICE], "A: 1\n\n") == {}
     assert 0 < min(waits)
     assert waits[0] == pytest.approx(300_000.0)
+
+
+def connect_by(cls: Any) -> Any:
+    """What may stand in the place of create_connection, for sockets of *cls*."""
+
+    def connect(address: Any, timeout: Any = None) -> socket.socket:
+        sock = cls()
+        sock.connect(address)
+        return sock  # type: ignore[no-any-return]
+
+    return connect
+
+
+def test_deliver_gives_each_piece_of_a_message_its_own_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [time.monotonic()]
+
+    class Slow(socket.socket):
+        def send(self, data: Any, *args: Any) -> int:
+            if len(data) > 1000:
+                now[0] += 200.0
+            return super().send(data, *args)
+
+    monkeypatch.setattr(
+        _blocking, "time", types.SimpleNamespace(monotonic=lambda: now[0])
+    )
+    body = "A: 1\n\n" + ("x" * 99 + "\n") * 3000
+    with upstream() as server, unserved(server.address) as relay:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "create_connection", connect_by(Slow))
+            assert relay._deliver("from@x", [ALICE], body) == {}
+    assert len(server.messages) == 1
+
+
+def test_deliver_takes_leave_when_it_knows() -> None:
+    with upstream({"QUIT": SILENT}) as server, unserved(server.address) as relay:
+        assert relay._deliver("from@x", [ALICE], "A: 1\n\n") == {}
+        server.wait_for(lambda: server.verbs()[-1] == "QUIT")
+
+
+def test_deliver_does_without_a_leave_that_it_cannot_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NoQuit(socket.socket):
+        def send(self, data: Any, *args: Any) -> int:
+            if bytes(data) == b"QUIT\r\n":
+                raise BrokenPipeError(32, "gone")
+            return super().send(data, *args)
+
+    with upstream() as server, unserved(server.address) as relay:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "create_connection", connect_by(NoQuit))
+            assert relay._deliver("from@x", [ALICE], "A: 1\n\n") == {}
+    assert len(server.messages) == 1
 
 
 @pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "select"])
@@ -895,14 +951,9 @@ class Breaks(socket.socket):
 def test_deliver_reports_a_connection_that_fails_for_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def connect(address: Any, timeout: Any = None) -> socket.socket:
-        sock = Breaks()
-        sock.connect(address)
-        return sock
-
     with upstream() as server, unserved(server.address) as relay:
         with monkeypatch.context() as patch:
-            patch.setattr(smtpd_compat.socket, "create_connection", connect)
+            patch.setattr(socket, "create_connection", connect_by(Breaks))
             refused = relay._deliver("from@x", [ALICE], "")
     assert refused == {ALICE: (-1, "ignore")}
 
