@@ -231,6 +231,22 @@ def test_a_handle_read_of_ones_own_that_fails_before_it_reads_closes() -> None:
         assert client.rest() == FAREWELL
 
 
+@pytest.mark.parametrize("rest", [b"", b"NO", b"NOOP\r"])
+def test_a_handle_read_of_ones_own_that_fails_after_it_has_read_closes(
+    rest: bytes,
+) -> None:
+    """Each line has had its reply, and the last one is not complete."""
+
+    class Fails(Channel):
+        def handle_read(self) -> None:
+            super().handle_read()
+            raise Full
+
+    with serving(with_channel(Fails)) as server, connected(server) as client:
+        client.send(b"NOOP\r\n" + rest)
+        assert client.rest() == OK + FAREWELL
+
+
 @pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])
 @pytest.mark.parametrize("threads", [0, 1])
 @LOOPS

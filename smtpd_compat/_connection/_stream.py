@@ -179,6 +179,7 @@ class Stream(Output):
             held = _prefix_at_end(unread, terminator)
             self.position = max(start, len(unread) - held)
             self.take_piece(channel, unread[start : self.position], False)
+            self.last_pushed = self.last_pushed or UNASKED  # the rest is to come
             if held:
                 return
 
