@@ -480,6 +480,22 @@ def test_smtputf8_that_the_client_asked_for_is_passed_on_where_it_is_offered() -
             assert server.messages[0].data == "A: ü\r\n\r\n".encode()
 
 
+@pytest.mark.parametrize("asked", ["", " SMTPUTF8"])
+@pytest.mark.parametrize("relay_class", [smtpd_compat.PureProxy, Blocking])
+def test_smtputf8_that_a_client_asks_for_is_passed_on_as_it_asks(
+    relay_class: Any, asked: str
+) -> None:
+    with upstream(extensions=("SMTPUTF8",)) as server:
+        with serving(relay_class, server.address) as relay:
+            relay.enable_SMTPUTF8 = True
+            with smtplib.SMTP(*address(relay), timeout=PATIENCE) as client:
+                client.ehlo()
+                assert client.docmd(f"MAIL FROM:<a@x>{asked}")[0] == 250
+                assert client.rcpt(ALICE)[0] == 250
+                assert client.data(MESSAGE) == (250, b"OK")
+        assert server.messages[0].mailfrom == f"<a@x>{asked}"
+
+
 def test_an_overridden_deliver_of_three_arguments_gets_smtputf8_mail_too() -> None:
     class Logging(smtpd_compat.PureProxy):
         def _deliver(self, mailfrom: Any, rcpttos: Any, data: Any) -> Any:  # type: ignore[override]
