@@ -276,8 +276,11 @@ class _Poller(Watch):
                 if len(fds) > came and self._is_known(fds[-1]):
                     fds.pop()
                     return fds
-            elif all(self._is_known(fd) for fd in islice(newest, 1)):
-                return []
+            else:
+                for fd in newest:
+                    if self._map[fd] is self._watched.get(fd):
+                        return []
+                    break
             return [fd for fd in list(self._map) if not self._is_known(fd)]
         except (TypeError, KeyError, RuntimeError):
             pass  # no dict, or changed by another thread
