@@ -19,6 +19,7 @@ import pytest
 
 import smtpd_compat
 from smtpd_compat import _loop, _watching, asyncore
+from tests.support.clock import tell
 from tests.support.conversing import MESSAGE, OK
 from tests.support.keeping import Channel, Server
 from tests.support.loops import own_loop_on_select, poll_loop
@@ -132,6 +133,69 @@ def test_where_no_loop_runs_the_interruption_is_at_once(turns: int) -> None:
         with pytest.raises(KeyboardInterrupt):
             _loop.interrupt()
         smtpd_compat.loop(timeout=0, map=map, count=1)
+    smtpd_compat.loop(map=map)
+
+
+def test_an_interruption_may_come_while_dispatchers_are_asked_what_they_want() -> None:
+    class Asked(Ear):
+        asked = 0
+
+        def readable(self) -> bool:
+            _loop.interrupt()
+            self.asked += 1
+            return True
+
+    map: dict[int, Any] = {}
+    with contextlib.closing(Asked(map)) as listener:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                smtpd_compat.loop(map=map)
+        assert listener.asked == 2
+    smtpd_compat.loop(map=map)
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_an_interruption_ends_a_wait_at_once(
+    is_nested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(selectors.DefaultSelector):  # type: ignore[name-defined,misc]
+        def select(self, timeout: float | None = None) -> Any:
+            if is_nested and outer not in nested:
+                return super().select(timeout)
+            _loop.interrupt()
+            raise AssertionError("it went on")
+
+    class Loops(Ear):
+        def handle_read(self) -> None:
+            nested.append(self)
+            with ear({}) as other:
+                smtpd_compat.loop(map=other._map)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Interrupted)
+    map: dict[int, Any] = {}
+    nested: list[Any] = []
+    with contextlib.closing(Loops(map)) as outer:
+        outer.far_end.send(b"x")
+        with pytest.raises(KeyboardInterrupt):
+            smtpd_compat.loop(map=map)
+        assert nested == [outer] * is_nested
+    assert not _loop._of_thread.is_interrupted
+
+
+def test_a_loop_runs_on_its_map_until_it_is_left() -> None:
+    class Asks(Ear):
+        def handle_read(self) -> None:
+            self.recv(9)
+            runs.extend(_loop.is_running_on(each) for each in (map, {}))
+
+    map: dict[int, Any] = {}
+    runs: list[bool] = []
+    with contextlib.closing(Asks(map)) as asks:
+        assert not _loop.is_running_on(map)
+        asks.far_end.send(b"x")
+        smtpd_compat.loop(map=map, count=1)
+        assert runs == [True, False]
+        assert not _loop.is_running_on(map)
     smtpd_compat.loop(map=map)
 
 
@@ -844,8 +908,18 @@ class LeavesWithoutAWord(Channel):
         asyncore.dispatcher.del_channel(self, map)
 
 
+class Orderless(Dict[int, Any]):
+    """A socket map that does not tell what came last."""
+
+    def __reversed__(self) -> Iterator[int]:
+        raise TypeError("no order")
+
+
 @LOOPS
-def test_a_channel_class_with_a_del_channel_of_its_own_is_asked(loop: Any) -> None:
+@pytest.mark.parametrize("map", [dict, Orderless])
+def test_a_channel_class_with_a_del_channel_of_its_own_is_asked(
+    loop: Any, map: Any
+) -> None:
     """New clients get the descriptors of those that leave, all in one turn."""
 
     class Replaces(Server):
@@ -857,7 +931,8 @@ def test_a_channel_class_with_a_del_channel_of_its_own_is_asked(loop: Any) -> No
                 channel.close()
             super().handle_accept()
 
-    with on_stage(Replaces, loop=loop) as stage, contextlib.ExitStack() as cleanup:
+    with contextlib.ExitStack() as cleanup:
+        stage = cleanup.enter_context(on_stage(Replaces, loop=loop, map=map()))
         gone = [cleanup.enter_context(stage.connect()) for _ in range(2)]
         stage.turn(2)
         came = [cleanup.enter_context(Client(address(stage.server))) for _ in gone]
@@ -1083,6 +1158,8 @@ _EPOLL: Any = getattr(select, "epoll", None)
 class _FullEpoll:
     """One that cannot watch more than one descriptor."""
 
+    code = errno.ENOSPC
+
     def __init__(self) -> None:
         self._room = 1
         self._epoll = _EPOLL()
@@ -1092,14 +1169,16 @@ class _FullEpoll:
     def register(self, fd: int, events: int) -> None:
         self._room -= 1
         if self._room < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(self.code, "no room")
         self._epoll.register(fd, events)
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
+@pytest.mark.parametrize("name", ["ENOSPC", "ENOMEM"])
 def test_an_epoll_that_has_no_room_closes_nobody(
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_FullEpoll, "code", getattr(errno, name))
     monkeypatch.setattr(select, "epoll", _FullEpoll)
     with on_stage(Server, loop=smtpd_compat.loop) as stage:
         with stage.connect() as client, stage.connect() as other:
@@ -1515,6 +1594,34 @@ def test_a_loop_run_by_a_handler_serves_nobody_twice(nests_in: str) -> None:
 
 
 @LOOPS
+def test_a_loop_goes_on_though_one_that_a_handler_ran_ended_with_an_exception(
+    loop: Any,
+) -> None:
+    class Leaves(Ear):
+        def handle_read(self) -> None:
+            self.heard += self.recv(1)
+            raise asyncore.ExitNow
+
+    class Loops(Ear):
+        def handle_read(self) -> None:
+            self.heard += self.recv(1)
+            leaves.far_end.send(b"x")
+            with pytest.raises(asyncore.ExitNow):
+                loop(timeout=1.0, map=map, count=3)
+
+    map: dict[int, Any] = {}
+    with (
+        contextlib.closing(Leaves(map)) as leaves,
+        contextlib.closing(Loops(map)) as loops,
+    ):
+        for heard in (b"x", b"xx"):
+            loops.far_end.send(b"x")
+            loop(timeout=1.0, map=map, count=2)
+            assert loops.heard == leaves.heard == heard
+    loop(map=map)
+
+
+@LOOPS
 def test_of_two_that_close_each_other_in_one_turn_one_is_left(loop: Any) -> None:
     class ClosesOthers(Channel):
         def smtp_XALONE(self, arg: Any) -> None:
@@ -1535,6 +1642,107 @@ def test_of_two_that_close_each_other_in_one_turn_one_is_left(loop: Any) -> None
             assert len(stage.channels) == 1
             assert sorted([client.reply(), other.reply()]) == [b"", b"250 alone\r\n"]
         assert stage.server.errors == []
+
+
+# How long a turn waits
+
+
+class Waits:
+    """A loop whose selectors do not wait, but have the clock say that they have."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        #: What the selectors were to wait while nothing happened, in seconds.
+        self.waited: list[float | None] = []
+        self._now = time.monotonic()
+        selector: Any = selectors.DefaultSelector
+
+        class Selector(selector):  # type: ignore[misc]
+            def select(_, timeout: float | None = None) -> Any:  # noqa: N805
+                ready = super().select(0)
+                if not ready:
+                    self._now += timeout or 0.0
+                    self.waited.append(timeout and round(timeout, 3))
+                return ready
+
+        monkeypatch.setattr(selectors, "DefaultSelector", Selector)
+        tell(monkeypatch, lambda: self._now)
+
+    def of(self, stage: Stage, timeout: float | None) -> list[float | None]:
+        """What is waited for in one turn of at most *timeout*."""
+        self.waited.clear()
+        smtpd_compat.loop(timeout, map=stage.map, count=1)
+        return list(self.waited)
+
+
+@pytest.mark.parametrize(
+    "idle_timeout, timeout, waits",
+    [
+        (None, 30.0, 30.0),
+        (None, None, None),
+        (None, 1e9, 1e6),
+        (3.0, 30.0, 0.3),
+        (3.0, None, 0.3),
+        (3.0, 0.2, 0.2),
+        (0.05, 30.0, 0.1),
+        (1200.0, None, 30.0),
+        (1200.0, 100.0, 30.0),
+    ],
+)
+def test_a_turn_waits_until_some_client_may_have_been_idle_for_too_long(
+    idle_timeout: Any, timeout: Any, waits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of the server's idle_timeout, but 0.1 seconds at the least."""
+    loop = Waits(monkeypatch)
+    with on_stage(Server, loop=smtpd_compat.loop) as stage:
+        stage.server.idle_timeout = idle_timeout
+        assert loop.of(stage, timeout) == [waits]
+
+
+@pytest.mark.parametrize("idle_timeouts", [(3.0, 2.0), (2.0, 3.0), (None, 2.0)])
+def test_of_several_servers_the_least_patient_ends_the_wait(
+    idle_timeouts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Waits(monkeypatch)
+    with on_stage(Server, loop=smtpd_compat.loop) as stage:
+        other = Server(("127.0.0.1", 0), None, map=stage.map)
+        stage.server.idle_timeout, other.idle_timeout = idle_timeouts
+        assert loop.of(stage, 30.0) == [0.2]
+        other.idle_timeout = None
+        first = idle_timeouts[0]
+        stage.turn(2, timeout=1.0)
+        assert loop.of(stage, 1.0) == [first / 10 if first else 1.0]
+
+
+def test_a_server_that_could_not_accept_tries_again_after_half_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(server: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    loop = Waits(monkeypatch)
+    with on_stage(Server, loop=smtpd_compat.loop) as stage:
+        with monkeypatch.context() as patch, Client(address(stage.server)) as client:
+            patch.setattr(asyncore.dispatcher, "accept", fails)
+            assert loop.of(stage, 30.0) == []
+            # The first look finds out that the server pauses.
+            assert loop.of(stage, 30.0) == [0.1, 0.5]
+            patch.undo()
+            assert stage.hear(client).startswith(b"220 ")
+        stage.until(lambda: not stage.channels)
+        stage.turn(timeout=1.0)
+        assert loop.of(stage, 30.0) == [30.0]
+
+
+def test_after_a_busy_turn_the_servers_are_asked_a_tenth_of_a_second_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Waits(monkeypatch)
+    with on_stage(Server, loop=smtpd_compat.loop) as stage, stage.connect() as client:
+        assert loop.of(stage, 30.0)[-1] > 29.0  # type: ignore[operator]
+        client.send(b"NOOP\r\n")
+        assert loop.of(stage, 30.0) == []
+        assert loop.of(stage, 30.0) == [0.1, 29.9]
+        assert loop.of(stage, 0.05) == [0.05]
 
 
 # Servers

@@ -7,6 +7,7 @@ import errno
 import os
 import smtplib
 import socket
+import sys
 import threading
 import time
 from typing import Any, Dict
@@ -528,6 +529,19 @@ def test_where_select_cannot_hold_a_connection_it_is_told_421(loop: Any) -> None
         with stage.connect() as client:
             assert stage.say(client, b"NOOP") == OK
         assert stage.server.errors == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="select counts sockets there")
+@pytest.mark.parametrize("loop", [asyncore.loop, own_loop_on_select])
+@pytest.mark.parametrize("descriptor, answer", [(1023, b"220 "), (1024, b"421 ")])
+def test_select_holds_descriptors_up_to_1023(
+    descriptor: int, answer: bytes, loop: Any
+) -> None:
+    with descriptors(2048), on_stage(Server, loop=loop) as stage:
+        stage.turn()
+        with none_below(descriptor - 1), Client(address(stage.server)) as client:
+            assert client.socket.fileno() == descriptor - 1
+            assert stage.hear(client).startswith(answer)
 
 
 def test_a_handle_accept_of_ones_own_is_kept_from_overfilling_select() -> None:

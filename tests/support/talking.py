@@ -197,10 +197,12 @@ def on_stage(
     factory: Callable[..., Any],
     *args: Any,
     loop: Callable[..., None] = asyncore.loop,
+    map: dict[int, Any] | None = None,
     **kwargs: Any,
 ) -> Iterator[Stage]:
     """A `Stage` for ``factory(("127.0.0.1", 0), None, *args, map={}, **kwargs)``."""
-    map: dict[int, Any] = {}
+    if map is None:
+        map = {}
     server = factory(("127.0.0.1", 0), None, *args, map=map, **kwargs)
     try:
         yield Stage(server, map, loop)
