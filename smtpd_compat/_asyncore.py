@@ -52,17 +52,11 @@ def is_asyncores(function: Any) -> bool:
 
 
 def stock_methods(cls: type) -> frozenset[FunctionType]:
-    """The methods that instances of *cls* have, but for what was patched into asyncore.
-
-    :param cls: a class of this package.
-    """
+    """The methods of this package that instances of *cls* have."""
     package = __name__.rpartition(".")[0] + "."
-    found: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        found.update(vars(base))
     return frozenset(
         method
-        for method in found.values()
-        if isinstance(method, FunctionType)
-        and (is_asyncores(method) or str(method.__module__).startswith(package))
+        for base in cls.__mro__
+        for method in vars(base).values()
+        if isinstance(method, FunctionType) and method.__module__.startswith(package)
     )

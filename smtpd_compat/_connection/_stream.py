@@ -65,7 +65,7 @@ GIVEN_UP = "given up"
 _PUSH = asynchat.async_chat.push
 _INITIATE_SEND = asynchat.async_chat.initiate_send
 
-#: The channel's methods as this package and asyncore have them; `_channel` fills it.
+#: The channel's methods as this package has them; `_channel` fills it.
 STOCK: set[Any] = set()
 
 _END_OF_DATA = b"\r\n.\r\n"
