@@ -1610,14 +1610,12 @@ def test_a_loop_goes_on_though_one_that_a_handler_ran_ended_with_an_exception(
                 loop(timeout=1.0, map=map, count=3)
 
     map: dict[int, Any] = {}
-    with (
-        contextlib.closing(Leaves(map)) as leaves,
-        contextlib.closing(Loops(map)) as loops,
-    ):
-        for heard in (b"x", b"xx"):
-            loops.far_end.send(b"x")
-            loop(timeout=1.0, map=map, count=2)
-            assert loops.heard == leaves.heard == heard
+    with contextlib.closing(Leaves(map)) as leaves:
+        with contextlib.closing(Loops(map)) as loops:
+            for heard in (b"x", b"xx"):
+                loops.far_end.send(b"x")
+                loop(timeout=1.0, map=map, count=2)
+                assert loops.heard == leaves.heard == heard
     loop(map=map)
 
 
