@@ -72,8 +72,12 @@ class OverStrictTls(Channel):
     offered = b""
     refusals = 2
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.sizes: list[int] = []
+        super().__init__(*args, **kwargs)
+
     def send(self, data: bytes) -> int:
-        assert len(data) <= self.ac_out_buffer_size
+        self.sizes.append(len(data))
         assert data.startswith(self.offered)
         if self.smtp_server.is_full and self.refusals:
             self.refusals -= 1
@@ -96,14 +100,19 @@ def test_what_was_not_sent_is_offered_again_in_as_large_a_piece(loop: Any) -> No
         client.send(b"NOOP\r\n" * 9)
         assert [stage.hear(client) for _ in range(9)] == [OK] * 9
         assert channel.refusals == 0
+        assert channel.sizes[1:] == [2 * len(OK)] * 6 + [len(OK)]
         assert stage.server.errors == []
 
 
 class WaitsToWrite(Channel):
     """A channel over TLS, which goes on when OpenSSL cannot write for now."""
 
+    waits = 0
+
     def handle_error(self) -> None:
-        if not isinstance(sys.exc_info()[1], ssl.SSLWantWriteError):
+        if isinstance(sys.exc_info()[1], ssl.SSLWantWriteError):
+            self.waits += 1
+        else:
             super().handle_error()
 
 
@@ -130,7 +139,115 @@ def test_output_stays_when_an_own_handle_error_takes_the_error_of_send(
         unknown = b'500 Error: command "FOO" not recognized\r\n'
         assert [stage.hear(client) for _ in range(3)] == [OK, unknown, OK]
         (channel,) = stage.channels
-        assert channel.refusals == 0
+        assert (channel.refusals, channel.waits) == (0, 2)
+        assert stage.server.errors == []
+
+
+class WantsToWrite:
+    """A socket over TLS that cannot write for now, so many times."""
+
+    def __init__(self, sock: Any, times: int) -> None:
+        self.sock = sock
+        self.times = times
+
+    def send(self, data: bytes) -> int:
+        if self.times:
+            self.times -= 1
+            raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "not now")
+        return int(self.sock.send(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
+@LOOPS
+def test_output_that_must_wait_is_out_before_the_connection_ends(loop: Any) -> None:
+    class Serves(Server):
+        channel_class = WaitsToWrite
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        channel.socket = WantsToWrite(channel.socket, 3)
+        client.send(b"NOOP\r\nQUIT\r\n")
+        assert stage.rest(client) == OK + b"221 Bye\r\n"
+        assert channel.waits == 3
+        assert stage.server.errors == []
+
+
+@LOOPS
+def test_output_that_is_taken_bit_by_bit_is_out_before_the_connection_ends(
+    loop: Any,
+) -> None:
+    class Sips(Channel):
+        def send(self, data: Any) -> int:
+            return super().send(data[:3])
+
+    class Serves(Server):
+        channel_class = Sips
+
+    with on_stage(Serves, loop=loop) as stage, Client(address(stage.server)) as client:
+        client.send(b"NOOP\r\nQUIT\r\n")
+        heard = b""
+        while not heard.endswith(b"221 Bye\r\n"):
+            stage.until(client.has_input)
+            said = client.socket.recv(99)
+            assert said
+            heard += said
+        assert heard.startswith(b"220 ")
+        assert heard.endswith(b"\r\n" + OK + b"221 Bye\r\n")
+        assert stage.server.errors == []
+
+
+@LOOPS
+def test_a_hook_that_fails_after_output_that_must_wait_has_not_replied(
+    loop: Any,
+) -> None:
+    class Fails(Channel):
+        failures: tuple[str, ...] = ()
+
+        def smtp_XFAIL(self, arg: Any) -> None:
+            raise KeyError(arg)
+
+        def handle_error(self) -> None:
+            self.failures += (type(sys.exc_info()[1]).__name__,)
+
+    class Serves(Server):
+        channel_class = Fails
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        channel.socket = WantsToWrite(channel.socket, 1)
+        client.send(b"NOOP\r\nXFAIL\r\nNOOP\r\n")
+        codes = [stage.hear(client)[:3] for _ in range(3)]
+        assert codes == [b"250", b"451", b"250"]
+        assert channel.failures == ("SSLWantWriteError", "KeyError")
+
+
+@LOOPS
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_producer_among_the_lines_of_a_reply_is_sent_in_its_place(
+    takes: bool, loop: Any
+) -> None:
+    class Produces(Channel):
+        takes = True
+
+        def smtp_XLIST(self, arg: Any) -> None:
+            self.push("250-first")
+            self.push_with_producer(asynchat.simple_producer(b"250-second\r\n"))
+            self.push("250 third")
+            self.takes = True
+
+        def send(self, data: Any) -> int:
+            return super().send(data) if self.takes else 0
+
+    class Serves(Server):
+        channel_class = Produces
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        stage.channels[0].takes = takes
+        client.send(b"NOOP\r\nXLIST\r\nQUIT\r\n")
+        reply = b"250-first\r\n250-second\r\n250 third\r\n"
+        assert stage.rest(client) == OK + reply + b"221 Bye\r\n"
         assert stage.server.errors == []
 
 
@@ -231,6 +348,33 @@ def test_a_client_that_never_reads_is_not_read_from_for_ever(
             client.socket.recv(1 << 20)
             stage.turn(timeout=0.01)
     assert stage.server.errors == []
+
+
+@LOOPS
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_client_is_not_read_from_while_more_than_a_mebibyte_waits(
+    over: int, loop: Any
+) -> None:
+    class Bulky(Channel):
+        takes = True
+
+        def smtp_XBULK(self, arg: Any) -> None:
+            self.takes = False
+            self.push("250 ".ljust((1 << 20) + over - len("\r\n"), "x"))
+
+        def send(self, data: Any) -> int:
+            return super().send(data) if self.takes else 0
+
+    class Serves(Server):
+        channel_class = Bulky
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        client.send(b"XBULK\r\n")
+        stage.until(lambda: channel.producer_fifo)
+        stage.turn(2)
+        assert kept_octets(channel) == (1 << 20) + over
+        assert channel.readable() is (not over)
 
 
 @LOOPS
