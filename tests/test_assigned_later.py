@@ -72,6 +72,17 @@ def test_a_readable_assigned_on_a_server_keeps_the_next_client_waiting(
 
 
 @LOOPS
+def test_a_server_that_is_not_to_read_keeps_nobody_else_waiting(loop: Any) -> None:
+    with on_stage(with_channel(Closes), loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            client.send(b"XFULL\r\n")
+            with Client(address(stage.server)):
+                other.send(b"NOOP\r\n")
+                stage.turn()
+                assert other.has_input()
+
+
+@LOOPS
 def test_a_writable_of_a_server_s_own_is_asked_in_every_turn(loop: Any) -> None:
     class Asked(Server):
         asked = 0

@@ -441,6 +441,50 @@ def test_what_closes_while_it_reads_does_not_write_in_that_turn(loop: Any) -> No
 
 
 @LOOPS
+def test_a_turn_serves_those_that_are_ready_though_one_of_them_is_gone(
+    loop: Any,
+) -> None:
+    map: dict[int, Any] = {}
+
+    class Closes(Ear):
+        def handle_read(self) -> None:
+            super().handle_read()
+            second.close()
+
+    with contextlib.closing(Closes(map)) as first, ear(map) as second, ear(map) as last:
+        for each in (first, second, last):
+            each.far_end.send(b"x")
+        loop(timeout=0, map=map, count=1)
+        assert (first.heard, second.heard, last.heard) == (b"x", b"", b"x")
+    loop(map=map)
+
+
+@LOOPS
+def test_a_turn_serves_those_that_are_ready_though_one_of_them_is_not_to_read(
+    loop: Any,
+) -> None:
+    class Threaded(Server):
+        worker_threads = 1
+
+        def process_message(self, *args: Any, **kwargs: Any) -> None:
+            has_begun.set()
+            assert may_end.wait(PATIENCE)
+
+    has_begun, may_end = threading.Event(), threading.Event()
+    with on_stage(Threaded, loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            client.send(b"HELO x\r\n" + MESSAGE)
+            stage.until(has_begun.is_set)
+            stage.turn(2)
+            for each in (client, other):
+                each.send(b"NOOP\r\n")
+            stage.turn()
+            assert other.has_input()
+            may_end.set()
+            assert [stage.hear(client) for _ in range(6)][-2:] == [OK, OK]
+
+
+@LOOPS
 def test_a_dispatcher_that_comes_or_goes_while_the_loop_runs_is_noticed(
     loop: Any,
 ) -> None:
@@ -1731,6 +1775,41 @@ def test_a_server_that_could_not_accept_tries_again_after_half_a_second(
         assert loop.of(stage, 30.0) == [30.0]
 
 
+def test_a_server_that_could_not_accept_tries_again_when_a_client_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(server: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    loop = Waits(monkeypatch)
+    with on_stage(Server, loop=smtpd_compat.loop) as stage, stage.connect() as client:
+        with Client(address(stage.server)) as other:
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncore.dispatcher, "accept", fails)
+                assert loop.of(stage, 0.3) == []
+                assert loop.of(stage, 0.3) == [0.1, 0.2]
+            client.close()
+            assert loop.of(stage, 30.0) == []
+            assert stage.channels == []
+            assert loop.of(stage, 30.0) == []
+            assert len(stage.channels) == 1
+            assert stage.hear(other).startswith(b"220 ")
+
+
+def test_where_there_are_no_servers_a_turn_waits_without_a_break(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Waits(monkeypatch)
+    map: dict[int, Any] = {}
+    with ear(map) as listener:
+        stage = Stage(None, map, smtpd_compat.loop)
+        for timeout in (30.0, 0.05, None):
+            listener.far_end.send(b"x")
+            assert loop.of(stage, timeout) == []
+            assert loop.of(stage, timeout) == [timeout]
+    smtpd_compat.loop(map=map)
+
+
 def test_after_a_busy_turn_the_servers_are_asked_a_tenth_of_a_second_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1741,6 +1820,23 @@ def test_after_a_busy_turn_the_servers_are_asked_a_tenth_of_a_second_later(
         assert loop.of(stage, 30.0) == []
         assert loop.of(stage, 30.0) == [0.1, 29.9]
         assert loop.of(stage, 0.05) == [0.05]
+
+
+@pytest.mark.parametrize("size", [10, 8 << 20])
+def test_a_channel_that_has_sent_all_does_not_keep_the_loop_busy(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Waits(monkeypatch)
+    with on_stage(Server, loop=smtpd_compat.loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        channel.push("250 " + "x" * size)
+        heard = 0
+        while heard < size + len(b"250 \r\n"):
+            stage.until(client.has_input)
+            heard += len(client.socket.recv(1 << 20))
+        stage.turn(2)
+        assert sum(loop.of(stage, 30.0)) == 30.0  # type: ignore[arg-type]
+        assert stage.say(client, b"NOOP") == OK
 
 
 # Servers
