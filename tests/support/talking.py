@@ -176,6 +176,16 @@ class Stage:
         self.until(client.has_input)
         return client.reply()
 
+    def octets(self, client: Client, count: int) -> bytes:
+        """The next *count* octets for *client*, however they come."""
+        heard = b""
+        while len(heard) < count:
+            self.until(client.has_input)
+            piece = client.socket.recv(count - len(heard))
+            assert piece, heard
+            heard += piece
+        return heard
+
     def say(self, client: Client, line: bytes) -> bytes:
         """Have *client* send *line*, and return the reply."""
         client.send(line + b"\r\n")
