@@ -192,7 +192,7 @@ class _Poller(Watch):
             if looks_soon:
                 self._look_after = now
                 continue
-            if until == _NEVER or now - started < (until - started) / 2:
+            if now - started < (until - started) / 2:
                 self._start_afresh()
             return ready
 
