@@ -75,6 +75,7 @@ def test_a_readable_assigned_on_a_server_keeps_the_next_client_waiting(
 def test_a_server_that_is_not_to_read_keeps_nobody_else_waiting(loop: Any) -> None:
     with on_stage(with_channel(Closes), loop=loop) as stage:
         with stage.connect() as client, stage.connect() as other:
+            stage.turn(2)  # nothing happens, so what happens first is reported first
             client.send(b"XFULL\r\n")
             with Client(address(stage.server)):
                 other.send(b"NOOP\r\n")

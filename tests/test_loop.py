@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import inspect
+import itertools
 import os
 import select
 import selectors
@@ -32,6 +33,17 @@ LOOPS = pytest.mark.parametrize(
     [asyncore.loop, smtpd_compat.loop, own_loop_on_select],
     ids=["asyncore", "own", "own on select"],
 )
+
+
+def own_loop_on_a_chosen_epoll(**kwargs: Any) -> None:
+    """Where a program has chosen the standard library's selector."""
+
+    class Chosen(selectors.EpollSelector):
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selectors, "DefaultSelector", Chosen)
+        smtpd_compat.loop(**kwargs)
 
 
 class Ear(asyncore.dispatcher):
@@ -1323,6 +1335,8 @@ def test_another_thread_may_take_the_map_over_and_give_it_back() -> None:
             with stage.connect() as third:
                 for each in (client, third):
                     assert stage.say(each, b"NOOP") == OK
+                readable = smtpd_compat.SMTPChannel.readable
+                assert calls_of(readable, lambda: stage.turn(10)) <= 2
 
 
 def test_a_loop_that_gets_its_map_back_knows_what_was_wanted_meanwhile() -> None:
@@ -1430,8 +1444,21 @@ def test_what_a_child_holds_is_not_taken_for_the_next_one_at_its_descriptor(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("is_used_again", [False, True])
-@LOOPS
+@pytest.mark.parametrize(
+    "loop, is_used_again",
+    [
+        *itertools.product(
+            [asyncore.loop, smtpd_compat.loop, own_loop_on_select], [False, True]
+        ),
+        pytest.param(
+            own_loop_on_a_chosen_epoll,
+            False,
+            marks=pytest.mark.skipif(
+                not hasattr(selectors, "EpollSelector"), reason="no epoll"
+            ),
+        ),
+    ],
+)
 def test_what_a_child_holds_of_a_foreign_dispatcher_is_nobodys(
     loop: Any, is_used_again: bool
 ) -> None:
@@ -1524,11 +1551,10 @@ def test_newcomers_may_have_the_descriptors_of_those_that_left_without_a_word(
             Channel(stage.server, near_end, "nobody", map=stage.map)
             far_end.settimeout(PATIENCE)
             clients.append(far_end)
-        stage.turn(2)
         for client in clients:
             assert client.recv(100).startswith(b"220 ")
             client.send(b"NOOP\r\n")
-        stage.turn(2)
+        stage.turn()
         for client in clients:
             assert client.recv(100) == OK
 
@@ -1695,10 +1721,16 @@ class Waits:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         #: What the selectors were to wait while nothing happened, in seconds.
         self.waited: list[float | None] = []
+        #: How many selectors have been made.
+        self.made = 0
         self._now = time.monotonic()
         selector: Any = selectors.DefaultSelector
 
         class Selector(selector):  # type: ignore[misc]
+            def __init__(_) -> None:  # noqa: N805
+                super().__init__()
+                self.made += 1
+
             def select(_, timeout: float | None = None) -> Any:  # noqa: N805
                 ready = super().select(0)
                 if not ready:
@@ -1738,6 +1770,9 @@ def test_a_turn_waits_until_some_client_may_have_been_idle_for_too_long(
     with on_stage(Server, loop=smtpd_compat.loop) as stage:
         stage.server.idle_timeout = idle_timeout
         assert loop.of(stage, timeout) == [waits]
+        if waits == timeout is not None:
+            assert loop.of(stage, timeout) == [waits]
+            assert loop.made == 1
 
 
 @pytest.mark.parametrize("idle_timeouts", [(3.0, 2.0), (2.0, 3.0), (None, 2.0)])
