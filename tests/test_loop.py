@@ -72,8 +72,8 @@ class Ear(asyncore.dispatcher):
         self.close()
 
     def close(self) -> None:
-        self.far_end.close()
         super().close()
+        self.far_end.close()  # now no loop in another thread sees it end
 
 
 @contextlib.contextmanager
