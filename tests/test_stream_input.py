@@ -67,6 +67,36 @@ def test_a_dot_straight_after_data_may_come_in_pieces(pieces: list[bytes]) -> No
 
 
 @pytest.mark.parametrize(
+    "pieces, data",
+    [
+        ([b".\r\nVRFY\r\n"], b""),
+        ([b"DATA\r\n.\r\nVRFY\r\n"], b""),
+        ([b"DATA\r\n.", b"\r\nVRFY\r\n"], b""),
+        ([b"DATA\r\n.\r", b"\nVRFY\r\n"], b""),
+        ([b"DATA\r\n.", b".a\r\n.\r\nVRFY\r\n"], b".a"),
+        ([b"..a\r\n.\r\nVRFY\r\n"], b".a"),
+        ([b"DATA\r\n..a\r\n.\r\nVRFY\r\n"], b".a"),
+    ],
+)
+def test_a_dot_straight_after_data_may_come_with_what_is_around_it(
+    pieces: list[bytes], data: bytes
+) -> None:
+    with on_stage(Server) as stage, stage.connect() as client:
+        for line in (b"HELO x", *TRANSACTION):
+            stage.say(client, line)
+        if not pieces[0].startswith(b"DATA"):
+            stage.say(client, b"DATA")
+        for piece in pieces:
+            client.send(piece)
+            stage.turn(2, timeout=0.01)
+        heard = b""
+        while not heard.endswith(b"501 Syntax: VRFY <address>\r\n"):
+            heard = stage.hear(client)
+            assert heard[:3] in (b"354", b"250", b"501")
+        assert [message.data for message in stage.server.messages] == [data]
+
+
+@pytest.mark.parametrize(
     "data",
     [
         *(

@@ -732,6 +732,25 @@ def test_nothing_after_quit_is_acted_on(after: bytes) -> None:
     assert server.messages == []
 
 
+@LOOPS
+def test_nothing_after_quit_is_kept_while_the_reply_waits(loop: Any) -> None:
+    class Serves(Server):
+        channel_class = SendsNothing
+        is_full = False
+
+    with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        stage.server.is_full = True
+        client.send(b"QUIT\r\n" + MESSAGE)
+        stage.until(lambda: channel.producer_fifo)
+        for _ in range(3):
+            client.send(MESSAGE)
+            stage.turn(2, timeout=0.01)
+            assert channel.ac_in_buffer == b""
+        stage.server.is_full = False
+        assert stage.rest(client) == b"221 Bye\r\n"
+
+
 def test_nothing_after_a_plain_close_is_acted_on() -> None:
     class Closes(Channel):
         def smtp_XCLOSE(self, arg: Any) -> None:
