@@ -100,6 +100,19 @@ def test_a_writable_of_a_server_s_own_is_asked_in_every_turn(loop: Any) -> None:
 
 
 @LOOPS
+def test_a_readable_assigned_on_a_server_is_asked_in_every_turn(loop: Any) -> None:
+    asked: list[Any] = []
+    with on_stage(Server, loop=loop) as stage:
+        stage.turn(2)
+        stage.server.readable = lambda: asked.append(1) or True
+        with stage.connect():
+            stage.turn(2)
+            before = len(asked)
+            stage.turn(20)
+            assert len(asked) == before + 20
+
+
+@LOOPS
 def test_a_server_opened_anew_on_its_descriptor_is_heard_at_once(loop: Any) -> None:
     class Reopens(Channel):
         def smtp_XREOPEN(self, arg: Any) -> None:

@@ -238,6 +238,25 @@ def test_waiting_for_others_ends_when_one_of_them_has_something_to_do(
         assert slept == [0.25]
 
 
+@pytest.mark.parametrize("is_full", [False, True])
+def test_waiting_for_others_goes_on_while_none_can_do_what_it_wants(
+    is_full: bool,
+) -> None:
+    """One waits for input; or to write, and what comes meanwhile is not for it."""
+    map: dict[int, Any] = {}
+    with ear(map) as server, ear(map) as other:
+        server.far_end.send(b"x")
+        if is_full:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    other.socket.send(b"x" * 65536)
+            other.far_end.send(b"x")
+            other.wants_to_read, other.to_say = False, b"y"
+        before = time.monotonic()
+        _loop.wait_for_others(server, map, 0.05)
+        assert time.monotonic() - before > 0.04
+
+
 # Turns
 
 
@@ -653,6 +672,22 @@ def test_a_descriptor_closed_before_it_is_watched_is_a_close(loop: Any) -> None:
         listener.socket.close()
         loop(timeout=0.01, map=map, count=2)
         assert map == {}
+
+
+def test_a_socket_closed_before_it_was_handed_over_is_a_close() -> None:
+    """It has no descriptor any more; asyncore's loops end with a ValueError."""
+
+    class Closes(asyncore.dispatcher):
+        def handle_close(self) -> None:
+            self.close()
+
+    map: dict[int, Any] = {}
+    sock = socket.socket()
+    sock.close()
+    Closes(map=map).set_socket(sock, map)
+    assert list(map) == [-1]
+    smtpd_compat.loop(timeout=0, map=map, count=1)
+    assert map == {}
 
 
 @pytest.mark.parametrize("loop", [poll_loop, smtpd_compat.loop])
@@ -1276,6 +1311,56 @@ def test_without_a_descriptor_for_epoll_the_loop_waits_with_poll_or_select(
                     assert events == ["made"]
 
 
+def test_a_better_selector_is_not_tried_for_in_every_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def fails() -> Any:
+        tried.append(1)
+        return _no_descriptors()
+
+    monkeypatch.setattr(selectors, "DefaultSelector", fails)
+    monkeypatch.setattr(_watching, "_MAKESHIFT_PAUSE", 100.0)
+    map: dict[int, Any] = {}
+    with ear(map):
+        smtpd_compat.loop(timeout=0, map=map, count=9)
+        assert tried == [1]
+    smtpd_compat.loop(map=map)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_a_child_holds_is_got_rid_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    epoll = select.epoll
+    monkeypatch.setattr(select, "epoll", lambda: made.append(1) or epoll())
+    map: dict[int, Any] = {}
+    read_end, write_end = os.pipe()
+    with ear(map) as closes, ear(map):
+        smtpd_compat.loop(timeout=0.0, map=map, count=2)
+        far_end = closes.far_end.dup()
+        child = os.fork()
+        if not child:
+            os.close(write_end)
+            os.read(read_end, 1)  # until the parent closes its end
+            os._exit(0)
+        try:
+            far_end.send(b"x")  # which the child never reads
+            closes.close()
+            smtpd_compat.loop(timeout=0.0, map=map, count=9)
+            assert len(made) == 2
+            with ear(map):
+                smtpd_compat.loop(timeout=0.0, map=map, count=9)
+            assert len(made) == 2
+        finally:
+            os.close(write_end)
+            os.close(read_end)
+            os.waitpid(child, 0)
+            far_end.close()
+    smtpd_compat.loop(map=map)
+
+
 def test_starting_afresh_makes_the_new_selector_before_it_closes_the_old() -> None:
     """Or another thread might take the only descriptor left."""
     with selectors_made() as events, on_stage(Server, loop=smtpd_compat.loop) as stage:
@@ -1723,7 +1808,7 @@ class Waits:
         self.waited: list[float | None] = []
         #: How many selectors have been made.
         self.made = 0
-        self._now = time.monotonic()
+        self.now = time.monotonic()
         selector: Any = selectors.DefaultSelector
 
         class Selector(selector):  # type: ignore[misc]
@@ -1734,12 +1819,12 @@ class Waits:
             def select(_, timeout: float | None = None) -> Any:  # noqa: N805
                 ready = super().select(0)
                 if not ready:
-                    self._now += timeout or 0.0
+                    self.now += timeout or 0.0
                     self.waited.append(timeout and round(timeout, 3))
                 return ready
 
         monkeypatch.setattr(selectors, "DefaultSelector", Selector)
-        tell(monkeypatch, lambda: self._now)
+        tell(monkeypatch, lambda: self.now)
 
     def of(self, stage: Stage, timeout: float | None) -> list[float | None]:
         """What is waited for in one turn of at most *timeout*."""
@@ -1790,24 +1875,73 @@ def test_of_several_servers_the_least_patient_ends_the_wait(
         assert loop.of(stage, 1.0) == [first / 10 if first else 1.0]
 
 
+@pytest.mark.parametrize("number", [0, 1])
 def test_a_server_that_could_not_accept_tries_again_after_half_a_second(
-    monkeypatch: pytest.MonkeyPatch,
+    number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(server: Any) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
+    accept = asyncore.dispatcher.accept
+
+    def fails(server: Any) -> Any:
+        if server is servers[number]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(server)
 
     loop = Waits(monkeypatch)
     with on_stage(Server, loop=smtpd_compat.loop) as stage:
-        with monkeypatch.context() as patch, Client(address(stage.server)) as client:
-            patch.setattr(asyncore.dispatcher, "accept", fails)
-            assert loop.of(stage, 30.0) == []
-            # The first look finds out that the server pauses.
-            assert loop.of(stage, 30.0) == [0.1, 0.5]
-            patch.undo()
+        servers = [stage.server, Server(("127.0.0.1", 0), None, map=stage.map)]
+        with Client(address(servers[number])) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncore.dispatcher, "accept", fails)
+                assert loop.of(stage, 30.0) == []
+                # The first look finds out that the server pauses.
+                assert loop.of(stage, 30.0) == [0.1, 0.5]
             assert stage.hear(client).startswith(b"220 ")
         stage.until(lambda: not stage.channels)
         stage.turn(timeout=1.0)
         assert loop.of(stage, 30.0) == [30.0]
+
+
+class Pool:
+    """What several dispatchers have in common, and is to be called at its time."""
+
+    def __init__(self, alarm: float) -> None:
+        self.alarm: float | None = alarm
+        self.swept = 0
+
+    def sweep(self, now: float) -> None:
+        self.alarm = None
+        self.swept += 1
+
+
+class OfPool(Ear):
+    _smtpd_notifies = True
+    poller: Any = None
+    pool: Any = None
+
+
+def test_a_pool_has_its_alarm_while_it_has_a_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Waits(monkeypatch)
+    pool = Pool(loop.now + 5.0)
+    map: dict[int, Any] = {}
+    stage = Stage(None, map, smtpd_compat.loop)
+    with ear(map), contextlib.ExitStack() as cleanup:
+        sessions = [
+            cleanup.enter_context(contextlib.closing(OfPool(map))) for _ in "ab"
+        ]
+        for session in sessions:
+            session.pool = pool
+        assert loop.of(stage, 3.0) == [3.0]
+        sessions.pop().close()
+        assert loop.of(stage, 30.0) == [2.0]
+        assert loop.of(stage, 30.0) == [30.0]
+        assert pool.swept == 1
+        pool.alarm = loop.now + 5.0
+        sessions.pop().close()
+        assert loop.of(stage, 30.0) == [30.0]
+        assert pool.swept == 1
+    smtpd_compat.loop(map=map)
 
 
 def test_a_server_that_could_not_accept_tries_again_when_a_client_has_left(
