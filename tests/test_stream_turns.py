@@ -853,10 +853,16 @@ def test_a_recv_of_ones_own_that_raises_something_else_says_421_and_closes(
                 raise error("no such record")
             return data
 
+        def smtp_XQUIET(self, arg: Any) -> None:
+            self.was_quiet = True
+
     class Serves(Server):
         channel_class = Decrypts
 
     with on_stage(Serves, loop=loop) as stage, stage.connect() as client:
+        (channel,) = stage.channels
+        client.send(b"XQUIET\r\n")  # which gets no reply
+        stage.until(lambda: hasattr(channel, "was_quiet"))
         if error is ValueError:
             client.send(b"FOO\r\n")
             assert stage.rest(client).startswith(b"421 Error: local error")
