@@ -1361,6 +1361,33 @@ def test_what_a_child_holds_is_got_rid_of_once(monkeypatch: pytest.MonkeyPatch) 
     smtpd_compat.loop(map=map)
 
 
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_channel_that_leaves_starts_nothing_afresh_though_a_child_may_hold_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    epoll = select.epoll
+    monkeypatch.setattr(select, "epoll", lambda: made.append(1) or epoll())
+    with on_stage(Server, loop=smtpd_compat.loop) as stage:
+        with stage.connect() as client:
+            assert stage.say(client, b"NOOP") == OK
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+            (channel,) = stage.channels
+            descriptor = channel._fileno
+            client.send(b"QUIT\r\n")
+            stage.until(lambda: not stage.channels)
+        with Client(address(stage.server)) as other, only_free(descriptor, other):
+            assert stage.hear(other).startswith(b"220 ")
+            (channel,) = stage.channels
+            assert channel._fileno == descriptor
+            assert stage.say(other, b"NOOP") == OK
+        assert made == [1]
+
+
 def test_starting_afresh_makes_the_new_selector_before_it_closes_the_old() -> None:
     """Or another thread might take the only descriptor left."""
     with selectors_made() as events, on_stage(Server, loop=smtpd_compat.loop) as stage:
