@@ -736,13 +736,13 @@ def test_a_message_does_not_wait_for_ever(loop: Any, patience: Any) -> None:
     with upstream({"end of data": held}) as server:
         settings = {
             "upstream_sessions": 1,
-            "upstream_queue_timeout": 0.1,
             "upstream_timeout": patience,
         }
         with relaying(server.address, loop, **settings) as relay:
             with client(relay) as one, client(relay) as two:
                 hand_over(one, "one@x")
                 assert held.asked.wait(PATIENCE)
+                relay.upstream_queue_timeout = 0.1
                 assert send(two, "two@x") == UNAVAILABLE
                 held.released.set()
                 assert one.getreply() == OK
@@ -982,7 +982,7 @@ def test_asyncores_loop_does_not_sleep_through_a_time_out(step: str) -> None:
     held = Held()
     settings: Any = {
         "MAIL": {"upstream_timeout": 0.1},
-        "queue": {"upstream_sessions": 1, "upstream_queue_timeout": 0.1},
+        "queue": {"upstream_sessions": 1},
         "keep": {"upstream_keep": 0.1, "upstream_timeout": None},
     }[step]
     relay_class = type("Relay", (Relay,), settings)
@@ -994,6 +994,7 @@ def test_asyncores_loop_does_not_sleep_through_a_time_out(step: str) -> None:
                 with client(relay) as one:
                     hand_over(one)
                     assert held.asked.wait(PATIENCE)
+                    relay.upstream_queue_timeout = 0.1
                     assert send(impatient) == UNAVAILABLE
                     held.released.set()
                     assert one.getreply() == OK

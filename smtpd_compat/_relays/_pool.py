@@ -155,9 +155,9 @@ class Pool:
 
     def pump(self, now: float) -> None:
         """Open as many sessions as the messages that wait call for."""
+        self.expire_queue(now)
         if self._is_busy or self._wanted(now) <= 0:
             return
-        self.expire_queue(now)
         socket = smtpd_compat.socket
         kind: Any = {"type": socket.SOCK_STREAM}
         try:
