@@ -159,7 +159,8 @@ class _Poller(Watch):
                 if not dispatcher.readable():
                     self._set_events(fd, dispatcher, self._events[fd] & ~READ)
                     continue
-            if fd in self._servers and not dispatcher._smtpd_has_stock_wants():
+            if not self._has_stock_wants(fd, dispatcher):
+                self._changed.add(fd)
                 continue  # it is asked before it is called
             if events & ~CAN_WRITE:
                 asyncore.read(dispatcher)
@@ -303,7 +304,11 @@ class _Poller(Watch):
             return
         # One that connects again often gets its old descriptor again.
         socket = look_up(dispatcher, "socket")
-        if dispatcher is not self._watched.get(fd) or socket is not self._sockets[fd]:
+        if (
+            dispatcher is not self._watched.get(fd)
+            or socket is not self._sockets[fd]
+            or not self._has_stock_wants(fd, dispatcher)
+        ):
             self.forget(fd)
             self.register(fd, dispatcher)
             self._sockets[fd] = socket
@@ -313,8 +318,6 @@ class _Poller(Watch):
                 reads = reads and not _is_paused(dispatcher)
                 writes = False
                 self._accept_later = self._accept_later or not reads
-                if fd in self._servers and not dispatcher._smtpd_has_stock_wants():
-                    self._asked[fd] = self._servers.pop(fd)  # assigned meanwhile
             # Only servers of this package look for idle clients.
             if hasattr(type(dispatcher), "_smtpd_idle_timeout"):
                 self._note_idle_timeout(dispatcher._smtpd_idle_timeout())
@@ -328,6 +331,17 @@ class _Poller(Watch):
             self._resting.add(fd)
         else:
             self._set_events(fd, dispatcher, events)
+
+    def _has_stock_wants(self, fd: int, dispatcher: Any) -> bool:
+        """Whether it tells what it wants as it did when it came.
+
+        One for which something has been assigned is to be asked in every turn.
+        """
+        notifier = self._notifying.get(fd)
+        if notifier is not None and notifier is not dispatcher:
+            stock: bool = notifier.has_stock_wants(dispatcher)
+            return stock
+        return fd not in self._servers or dispatcher._smtpd_has_stock_wants()
 
     def _note_idle_timeout(self, idle_timeout: float | None) -> None:
         if idle_timeout is not None:

@@ -49,8 +49,34 @@ def test_a_readable_assigned_on_a_channel_stops_its_reading(loop: Any) -> None:
             assert not client.has_input()
             (channel,) = stage.channels
             del channel.readable
-            channel._smtpd.changed(channel)
             assert stage.hear(client) == OK
+
+
+@LOOPS
+def test_wants_assigned_on_a_channel_are_asked_for_in_every_turn(loop: Any) -> None:
+    with on_stage(Server, loop=loop) as stage:
+        with stage.connect() as client, stage.connect() as other:
+            assert stage.say(client, b"NOOP") == OK
+            assert stage.say(other, b"NOOP") == OK
+            reads, asked = [False], []
+            (channel,) = [
+                each
+                for each in stage.channels
+                if each.addr == client.socket.getsockname()
+            ]
+            channel.readable = lambda: reads[0]
+            client.send(b"NOOP\r\n")
+            assert stage.say(other, b"NOOP") == OK
+            stage.turn(3)
+            assert not client.has_input()
+            reads[0] = True
+            assert stage.hear(client) == OK
+            channel.writable = lambda: asked.append(True)
+            assert stage.say(client, b"NOOP") == OK
+            stage.turn(2)
+            before = len(asked)
+            stage.turn(20)
+            assert len(asked) == before + 20
 
 
 class Closes(Channel):
