@@ -12,7 +12,7 @@ import smtplib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,6 +84,23 @@ def relaying(
 
     with serving(relay, remoteaddr, loop=by_turns) as server:
         yield server
+
+
+def look_up_by_name(
+    monkeypatch: pytest.MonkeyPatch, before: Callable[[], object] = bool
+) -> None:
+    """Have up.example be this host's name; *before* is called for each look-up."""
+    lookup = socket.getaddrinfo
+
+    def by_name(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if host != "up.example":
+            return lookup(host, port, *args, flags=flags, **kwargs)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        before()
+        return lookup("127.0.0.1", port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", by_name)
 
 
 @contextlib.contextmanager
@@ -372,22 +389,15 @@ def test_a_forked_child_delivers_nothing_of_its_parent_s(
     waits_for: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held()
-    lookup = socket.getaddrinfo
-
-    def slowly(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
-        if host != "up.example":
-            return lookup(host, port, *args, flags=flags, **kwargs)
-        if flags & socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "no number")
+    def look_up() -> None:
         if waits_for == "name":
             held(None)
-        return lookup("127.0.0.1", port, *args, **kwargs)
 
     def greet(argument: Any) -> None:
         del server.script["greeting"]
         held(argument)
 
-    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    look_up_by_name(monkeypatch, look_up)
     with upstream({"greeting": greet} if waits_for == "greeting" else {}) as server:
         remoteaddr = ("up.example", server.address[1])
         settings = {"upstream_sessions": 1}
@@ -1277,17 +1287,7 @@ def test_a_message_does_not_wait_longer_for_a_name_either(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held()
-    lookup = socket.getaddrinfo
-
-    def slowly(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
-        if host != "up.example":
-            return lookup(host, port, *args, flags=flags, **kwargs)
-        if flags & socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "no number")
-        held(None)
-        return lookup("127.0.0.1", port, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    look_up_by_name(monkeypatch, lambda: held(None))
     with upstream() as server:
         settings = {"upstream_queue_timeout": 0.1}
         remoteaddr = ("up.example", server.address[1])
@@ -1304,19 +1304,12 @@ def test_a_name_is_looked_up_while_others_are_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held = Held()
-    lookup = socket.getaddrinfo
-
-    def slowly(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
-        if host != "up.example":
-            return lookup(host, port, *args, flags=flags, **kwargs)
-        if flags & socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "no number")
+    def look_up() -> None:
         lookups.append(threading.current_thread())
         held(None)
-        return lookup("127.0.0.1", port, *args, **kwargs)
 
     lookups: list[Any] = []
-    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    look_up_by_name(monkeypatch, look_up)
     with upstream() as server:
         with relaying(("up.example", server.address[1])) as relay:
             with client(relay) as one, client(relay) as two, client(relay) as other:
@@ -1362,16 +1355,7 @@ def test_an_address_that_nobody_can_have_is_451(
 def test_a_name_is_looked_up_while_a_thread_sleeps_until_something_is_due(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lookup = socket.getaddrinfo
-
-    def by_name(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
-        if host != "up.example":
-            return lookup(host, port, *args, flags=flags, **kwargs)
-        if flags & socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "no number")
-        return lookup("127.0.0.1", port, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", by_name)
+    look_up_by_name(monkeypatch)
     held = Held()
     with upstream({"end of data": held}) as server:
         with relaying(("up.example", server.address[1]), loop) as relay:
@@ -1389,16 +1373,7 @@ def test_a_name_is_looked_up_while_a_thread_sleeps_until_something_is_due(
 def test_a_name_is_looked_up_again_when_all_sessions_have_ended(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lookup = socket.getaddrinfo
-
-    def by_name(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
-        if host != "up.example":
-            return lookup(host, port, *args, flags=flags, **kwargs)
-        if flags & socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "no number")
-        return lookup("127.0.0.1", port, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", by_name)
+    look_up_by_name(monkeypatch)
     with upstream({"end of data": ["250 taken", CLOSE]}) as server:
         remoteaddr = ("up.example", server.address[1])
         with relaying(remoteaddr, loop) as relay, client(relay) as connection:
@@ -1567,16 +1542,7 @@ def test_without_a_thread_to_look_names_up_in_the_client_hears_451(
     def no_thread(self: Any, call: Any, answered: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    lookup = socket.getaddrinfo
-
-    def by_name(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
-        if host != "up.example":
-            return lookup(host, port, *args, flags=flags, **kwargs)
-        if flags & socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "no number")
-        return lookup("127.0.0.1", port, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", by_name)
+    look_up_by_name(monkeypatch)
     with upstream() as server:
         remoteaddr = ("up.example", server.address[1])
         with relaying(remoteaddr) as relay, client(relay) as connection:
