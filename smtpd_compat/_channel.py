@@ -10,7 +10,7 @@ import smtpd_compat
 
 from ._asyncore import asynchat, asyncore, is_asyncores, stock_methods
 from ._commands import Commands
-from ._connection._session import Session, has_begun, session_of
+from ._connection._session import Session, session_of
 from ._connection._stream import STOCK, UNASKED
 from ._eras import _calls
 from ._eras._names import ForwardsToSocket, OldChannelNames
@@ -147,7 +147,7 @@ class SMTPChannel(
         enable_SMTPUTF8: bool = False,
         decode_data: bool = False,
     ) -> None:
-        if not (self.connected and has_begun(self)):
+        if not self.connected:
             self._smtpd = Session()
         smtpd_compat.asynchat.async_chat.__init__(self, conn, map=map)
         # asyncore has just asked a socket of the system's for its peer.

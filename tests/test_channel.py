@@ -64,6 +64,16 @@ def test_a_channel_keeps_what_it_was_given() -> None:
         channel.close()
 
 
+def test_a_channel_cannot_decode_and_offer_smtputf8_at_once() -> None:
+    both: Any = {"enable_SMTPUTF8": True, "decode_data": True}
+    map: dict[int, Any] = {}
+    near_end, far_end = socket.socketpair()
+    with near_end, far_end:
+        with pytest.raises(ValueError, match="cannot be set to True at the same time"):
+            smtpd_compat.SMTPChannel(None, near_end, None, map=map, **both)
+        smtpd_compat.asyncore.close_all(map)
+
+
 class Few:
     """A connection of a program's own, with no more methods than asyncore calls."""
 

@@ -218,7 +218,9 @@ def hear() -> Iterator[Callable[[bytes], Pieces]]:
     far.close()
 
 
-@pytest.mark.parametrize("terminator", [b"END", "END", b"\r\n", "\n"])
+@pytest.mark.parametrize(
+    "terminator", [b"END", "END", b"\r\n", "\n", b"\r\n\r\n", b"\r\n.\r\n", b"."]
+)
 def test_input_is_cut_at_octets_and_at_text(
     terminator: bytes | str, hear: Callable[[bytes], Pieces]
 ) -> None:

@@ -352,17 +352,10 @@ def _call(
 # In subclasses that never call __init__
 
 
-def has_begun(channel: SMTPChannel) -> bool:
-    try:
-        object.__getattribute__(channel, "_smtpd")  # asks no __getattr__
-    except AttributeError:
-        return False
-    return True
-
-
 def session_of(channel: SMTPChannel) -> Session:
     """Its session; one that begins now if it has none."""
     try:
+        # This asks no __getattr__.
         session: Session = object.__getattribute__(channel, "_smtpd")
     except AttributeError:
         session = _begin(channel)
