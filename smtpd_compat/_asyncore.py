@@ -58,5 +58,7 @@ def stock_methods(cls: type) -> frozenset[FunctionType]:
         method
         for base in cls.__mro__
         for method in vars(base).values()
-        if isinstance(method, FunctionType) and method.__module__.startswith(package)
+        # PyPy's object has functions, too, and they are of no module.
+        if isinstance(method, FunctionType)
+        and str(method.__module__).startswith(package)
     )
