@@ -215,7 +215,7 @@ class _Poller(Watch):
                 _of_thread.is_interrupted = False
                 raise KeyboardInterrupt
             if until == _NEVER:
-                return self.ready(None)
+                return self.ready(-1.0)
             return self.ready(min(until - now, _LONGEST_WAIT) if until > now else 0.0)
         finally:
             self.is_waiting = False

@@ -106,8 +106,8 @@ class Watch:
 
     def _use(self, selector: Any) -> None:
         self._selector = selector
-        #: Waits some seconds at most, or for ever (None).
-        self.ready: Callable[[float | None], Ready] = (
+        #: Waits some seconds at most, or for ever (-1).
+        self.ready: Callable[[float], Ready] = (
             selector.ready if type(selector) is _Epoll else partial(_ready, selector)
         )
 
@@ -258,8 +258,9 @@ class _Epoll:
         return True
 
 
-def _ready(selector: Any, timeout: float | None) -> Ready:
-    return [(key.fd, _MASKS[events]) for key, events in selector.select(timeout)]
+def _ready(selector: Any, timeout: float) -> Ready:
+    ready = selector.select(None if timeout < 0 else timeout)
+    return [(key.fd, _MASKS[events]) for key, events in ready]
 
 
 def _notifier_of(dispatcher: Any) -> Any:
