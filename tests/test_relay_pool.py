@@ -861,6 +861,7 @@ def test_a_message_whose_client_has_left_is_not_sent_once_more(
 
 def test_a_client_that_ends_its_side_has_left_if_it_has_waited_half_a_second() -> None:
     here, there = socket.socketpair()
+    here.setblocking(False)  # as the socket of a channel is
     with here, there:
         waiting = _pool.Waiting(here)
         waiting.begin()
