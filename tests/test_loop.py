@@ -85,6 +85,25 @@ def ear(map: dict[int, Any]) -> Iterator[Ear]:
         listener.close()
 
 
+@contextlib.contextmanager
+def holding_child(*not_held: Any) -> Iterator[None]:
+    """A forked child, which holds what is open now, but for *not_held*."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if not child:
+        for each in not_held:
+            each.close()
+        os.close(write_end)
+        os.read(read_end, 1)  # until the parent closes its end
+        os._exit(0)
+    try:
+        yield
+    finally:
+        os.close(write_end)
+        os.close(read_end)
+        os.waitpid(child, 0)
+
+
 def test_the_loop_has_asyncores_arguments_and_defaults() -> None:
     ours, theirs = map(inspect.signature, (smtpd_compat.loop, asyncore.loop))
     assert [(each.name, each.default) for each in ours.parameters.values()] == [
@@ -1106,15 +1125,8 @@ def test_a_child_that_holds_a_closed_connection_does_not_keep_the_loop_busy(
     loop: Any,
 ) -> None:
     """epoll goes on reporting a socket that is closed here and open in the child."""
-    read_end, write_end = os.pipe()
     with on_stage(Server, loop=loop) as stage, stage.connect() as client:
-        child = os.fork()
-        if not child:
-            client.close()
-            os.close(write_end)
-            os.read(read_end, 1)  # until the parent closes its end
-            os._exit(0)
-        try:
+        with holding_child(client):
             client.close()
             before = time.monotonic()
             stage.turn(6, timeout=0.05)
@@ -1123,10 +1135,6 @@ def test_a_child_that_holds_a_closed_connection_does_not_keep_the_loop_busy(
             assert stage.channels == []
             with stage.connect() as other:
                 assert stage.say(other, b"NOOP") == OK
-        finally:
-            os.close(write_end)
-            os.close(read_end)
-            os.waitpid(child, 0)
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll")
@@ -1136,15 +1144,8 @@ def test_a_loop_that_may_wait_for_ever_goes_on_though_a_child_holds_what_closed(
 ):
     """A dispatcher that is none of ours closes without a word to the loop."""
     map: dict[int, Any] = {}
-    read_end, write_end = os.pipe()
     with ear(map) as other, ear(map) as closes:
-        child = os.fork()
-        if not child:
-            closes.far_end.close()
-            os.close(write_end)
-            os.read(read_end, 1)  # until the parent closes its end
-            os._exit(0)
-        try:
+        with holding_child(closes.far_end):
             closes.far_end.close()
             smtpd_compat.loop(None, map=map, count=1)
             assert list(map.values()) == [other]
@@ -1152,10 +1153,6 @@ def test_a_loop_that_may_wait_for_ever_goes_on_though_a_child_holds_what_closed(
             other.far_end.send(b"x")
             smtpd_compat.loop(None, map=map, count=1)
             assert other.heard == b"x"
-        finally:
-            os.close(write_end)
-            os.close(read_end)
-            os.waitpid(child, 0)
     smtpd_compat.loop(map=map)
 
 
@@ -1337,16 +1334,10 @@ def test_what_a_child_holds_is_got_rid_of_once(monkeypatch: pytest.MonkeyPatch) 
     epoll = select.epoll
     monkeypatch.setattr(select, "epoll", lambda: made.append(1) or epoll())
     map: dict[int, Any] = {}
-    read_end, write_end = os.pipe()
     with ear(map) as closes, ear(map):
         smtpd_compat.loop(timeout=0.0, map=map, count=2)
         far_end = closes.far_end.dup()
-        child = os.fork()
-        if not child:
-            os.close(write_end)
-            os.read(read_end, 1)  # until the parent closes its end
-            os._exit(0)
-        try:
+        with far_end, holding_child():
             far_end.send(b"x")  # which the child never reads
             closes.close()
             smtpd_compat.loop(timeout=0.0, map=map, count=9)
@@ -1354,11 +1345,6 @@ def test_what_a_child_holds_is_got_rid_of_once(monkeypatch: pytest.MonkeyPatch) 
             with ear(map):
                 smtpd_compat.loop(timeout=0.0, map=map, count=9)
             assert len(made) == 2
-        finally:
-            os.close(write_end)
-            os.close(read_end)
-            os.waitpid(child, 0)
-            far_end.close()
     smtpd_compat.loop(map=map)
 
 
@@ -1528,17 +1514,10 @@ def only_free(descriptor: int, client: Client) -> Iterator[None]:
 def test_what_a_child_holds_is_not_taken_for_the_next_one_at_its_descriptor(
     loop: Any,
 ) -> None:
-    read_end, write_end = os.pipe()
     with on_stage(Server, loop=loop) as stage, stage.connect() as client:
         (channel,) = stage.channels
         descriptor = channel._fileno
-        child = os.fork()
-        if not child:
-            client.close()
-            os.close(write_end)
-            os.read(read_end, 1)  # until the parent closes its end
-            os._exit(0)
-        try:
+        with holding_child(client):
             client.send(b"QUIT\r\n")
             stage.until(lambda: not stage.channels)
             with Client(address(stage.server)) as other, only_free(descriptor, other):
@@ -1549,10 +1528,6 @@ def test_what_a_child_holds_is_not_taken_for_the_next_one_at_its_descriptor(
                 before = time.monotonic()
                 stage.turn(3, timeout=0.05)
                 assert time.monotonic() - before > 0.14
-        finally:
-            os.close(write_end)
-            os.close(read_end)
-            os.waitpid(child, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
@@ -1577,17 +1552,11 @@ def test_what_a_child_holds_of_a_foreign_dispatcher_is_nobodys(
 ) -> None:
     """It closes before the loop hears of it."""
     map: dict[int, Any] = {}
-    read_end, write_end = os.pipe()
     with ear(map) as closes, ear(map):
         loop(timeout=0.0, map=map, count=2)
         descriptor = closes.socket.fileno()
         far_end = closes.far_end.dup()
-        child = os.fork()
-        if not child:
-            os.close(write_end)
-            os.read(read_end, 1)  # until the parent closes its end
-            os._exit(0)
-        try:
+        with far_end, holding_child():
             far_end.send(b"x")  # which the child never reads
             closes.close()
             next_one = Ear(map) if is_used_again else None
@@ -1602,11 +1571,6 @@ def test_what_a_child_holds_of_a_foreign_dispatcher_is_nobodys(
                 loop(timeout=1.0, map=map, count=1)
                 assert next_one.heard == b"y"
                 next_one.close()
-        finally:
-            os.close(write_end)
-            os.close(read_end)
-            os.waitpid(child, 0)
-            far_end.close()
     loop(map=map)
 
 
