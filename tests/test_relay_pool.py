@@ -103,6 +103,17 @@ def look_up_by_name(
     monkeypatch.setattr(socket, "getaddrinfo", by_name)
 
 
+def closing_when_released(server: Any, held: Held) -> Callable[[Any], str]:
+    """What *server* does at one MAIL: it waits, and ends the connection."""
+
+    def close(argument: Any) -> str:
+        del server.script["MAIL"]
+        held(argument)
+        return CLOSE
+
+    return close
+
+
 @contextlib.contextmanager
 def client(server: Any) -> Iterator[smtplib.SMTP]:
     with smtplib.SMTP(*address(server), timeout=PATIENCE) as connection:
@@ -389,6 +400,7 @@ def test_a_forked_child_delivers_nothing_of_its_parent_s(
     waits_for: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held()
+
     def look_up() -> None:
         if waits_for == "name":
             held(None)
@@ -717,16 +729,11 @@ def test_where_the_only_session_breaks_off_those_that_wait_get_another() -> None
 def test_a_message_that_is_sent_once_more_is_sent_before_those_that_wait() -> None:
     held = Held()
 
-    def close_when_released(argument: Any) -> str:
-        del server.script["MAIL"]
-        held(argument)
-        return CLOSE
-
     with upstream() as server:
         with relaying(server.address, upstream_sessions=1) as relay:
             with client(relay) as one, client(relay) as two, client(relay) as three:
                 assert send(one, "zero@x") == OK
-                server.script["MAIL"] = close_when_released
+                server.script["MAIL"] = closing_when_released(server, held)
                 hand_over(one, "one@x")
                 assert held.asked.wait(PATIENCE)
                 for waiting, name in ((two, "two"), (three, "three")):
@@ -838,15 +845,10 @@ def test_a_message_whose_client_has_left_is_not_sent_once_more(
     monkeypatch.setattr(_pool, "_PATIENCE", 0.0)
     held = Held()
 
-    def close_when_released(argument: Any) -> str:
-        del server.script["MAIL"]
-        held(argument)
-        return CLOSE
-
     with upstream() as server:
         with relaying(server.address) as relay, client(relay) as patient:
             assert send(patient, "one@x") == OK
-            server.script["MAIL"] = close_when_released
+            server.script["MAIL"] = closing_when_released(server, held)
             gone = smtplib.SMTP(*address(relay), timeout=PATIENCE)
             gone.ehlo("client.example")
             hand_over(gone, "gone@x")
@@ -1305,6 +1307,7 @@ def test_a_name_is_looked_up_while_others_are_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held = Held()
+
     def look_up() -> None:
         lookups.append(threading.current_thread())
         held(None)
